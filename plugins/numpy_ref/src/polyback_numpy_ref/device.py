@@ -1,0 +1,246 @@
+"""The executable definition of the protocol: what NumPy does to strided arrays.
+
+If another backend and this one disagree, this one is right, or it has a bug that must be fixed here
+first. Clarity comes before speed everywhere: an operand becomes an ndarray over the same bytes, and
+each method is the NumPy expression of its contract. Sums of float32 are accumulated in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, final
+
+import numpy as np
+
+from polyback import scalar
+from polyback.device import NAMES, Caps, Device, Operand, required_claims
+from polyback.errors import DeviceClosed, InvalidArgument, OutOfMemory, UnsupportedOp
+from polyback.features import MemoryStats
+from polyback.program import Number, Program
+from polyback.scalar import COMPLEX, REDUCTIONS, TABLE, Reduction
+
+ALIGNMENT = 64
+FEATURES = frozenset({"reduce_fused", "gather", "scatter", "argsort", "memory_stats", "host_view"})
+
+
+def _claims() -> Caps:
+    """Everything in the tables, complex included."""
+    required = required_claims(NAMES)
+    complex_names = frozenset(d.name for d in COMPLEX)
+    rows = {row.name: frozenset(d.name for d in row.takes) for row in TABLE}
+    rows["cast"] = rows["const"] = NAMES
+    return Caps(
+        storage=NAMES,
+        scalars=rows,
+        reductions={r.name: frozenset(d.name for d in r.takes) for r in REDUCTIONS},
+        matmul=required.matmul | complex_names,
+        features=FEATURES,
+    )
+
+
+@final
+class HostBuffer:
+    """Bytes in main memory."""
+
+    def __init__(self, nbytes: int) -> None:
+        raw = np.empty(nbytes + ALIGNMENT, np.uint8)
+        start = -raw.ctypes.data % ALIGNMENT
+        self.bytes = raw[start : start + nbytes]
+        self.nbytes = nbytes
+
+
+@final
+class NumpyDevice(Device):
+    """The host, through NumPy."""
+
+    def __init__(self, limit: int) -> None:
+        self._caps = _claims()
+        self._limit, self._live, self._peak, self._count = limit, 0, 0, 0
+        self._closed = False
+
+    @property
+    def caps(self) -> Caps:
+        return self._caps
+
+    def allocate(self, nbytes: int) -> HostBuffer:
+        self._check_open()
+        if self._limit and self._live + nbytes > self._limit:
+            raise self._out_of_memory(nbytes)
+        try:
+            buffer = HostBuffer(nbytes)
+        except (MemoryError, ValueError):
+            raise self._out_of_memory(nbytes) from None
+        self._live, self._count = self._live + nbytes, self._count + 1
+        self._peak = max(self._peak, self._live)
+        return buffer
+
+    def free(self, buffer: HostBuffer) -> None:
+        self._live -= buffer.nbytes
+        buffer.bytes = np.empty(0, np.uint8)
+
+    def upload(self, buffer: HostBuffer, offset: int, source: memoryview) -> None:
+        self._check_open()
+        data = np.frombuffer(source, np.uint8)
+        buffer.bytes[offset : offset + data.size] = data
+
+    def download(self, buffer: HostBuffer, offset: int, target: memoryview) -> None:
+        self._check_open()
+        data = np.frombuffer(target, np.uint8)
+        data[...] = buffer.bytes[offset : offset + data.size]
+
+    def synchronize(self) -> None:
+        self._check_open()
+
+    def close(self) -> None:
+        self._closed = True
+
+    def elementwise(
+        self, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
+    ) -> None:
+        self._check_open()
+        self._check_claimed(program)
+        shape = outs[0].view.shape
+        for out, value in zip(outs, self._run(program, ins, shape), strict=True):
+            array(out)[...] = value
+
+    def reduce(self, op: Reduction, out: Operand, x: Operand, axes: tuple[int, ...]) -> None:
+        self._check_open()
+        if x.dtype.name not in self._caps.reductions[op.name]:
+            raise UnsupportedOp(f"[{op.name}] numpy_ref does not reduce {x.dtype}")
+        if out.dtype is not x.dtype:
+            raise InvalidArgument(f"[{op.name}] types differ: {x.dtype} to {out.dtype}")
+        array(out)[...] = _reduce(op, array(x), axes)
+
+    def matmul(self, out: Operand, a: Operand, b: Operand) -> None:
+        self._check_open()
+        if a.dtype.name not in self._caps.matmul:
+            raise UnsupportedOp(f"[matmul] numpy_ref does not multiply {a.dtype}")
+        if not a.dtype is b.dtype is out.dtype:
+            raise InvalidArgument(f"[matmul] types differ: {a.dtype}, {b.dtype} to {out.dtype}")
+        with np.errstate(all="ignore"):
+            array(out)[...] = np.matmul(array(a), array(b))
+
+    # --- optional features ---------------------------------------------------------------------
+
+    def reduce_fused(
+        self,
+        op: Reduction,
+        out: Operand,
+        program: Program,
+        ins: Sequence[Operand | Number],
+        axes: tuple[int, ...],
+    ) -> None:
+        """Feature: run the program, reduce its output."""
+        self._check_open()
+        self._check_claimed(program)
+        shape = next(x.view.shape for x in ins if isinstance(x, Operand))
+        (value,) = self._run(program, ins, shape)
+        array(out)[...] = _reduce(op, np.broadcast_to(value, shape), axes)
+
+    def gather(self, out: Operand, x: Operand, index: Operand, axis: int) -> None:
+        """Feature."""
+        self._check_open()
+        array(out)[...] = np.take_along_axis(array(x), array(index), axis)
+
+    def scatter(
+        self, out: Operand, index: Operand, x: Operand, axis: int, mode: Literal["set", "add"]
+    ) -> None:
+        """Feature: in row-major order, one element after the other."""
+        self._check_open()
+        target, indexes, values = array(out), array(index), array(x)
+        grid: list[Any] = list(np.ogrid[tuple(slice(n) for n in indexes.shape)])
+        grid[axis] = indexes
+        if mode == "add":
+            np.add.at(target, tuple(grid), values)
+        else:
+            target[tuple(grid)] = values
+
+    def argsort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
+        """Feature: stable, NaN last in both directions."""
+        self._check_open()
+        values = array(x)
+        if not descending:
+            array(out)[...] = np.argsort(values, axis, stable=True)
+            return
+        n = values.shape[axis]
+        order = n - 1 - np.flip(np.argsort(np.flip(values, axis), axis, stable=True), axis)
+        if values.dtype.kind == "f":
+            nans = np.isnan(np.take_along_axis(values, order, axis))
+            order = np.take_along_axis(order, np.argsort(nans, axis, stable=True), axis)
+        array(out)[...] = order
+
+    def memory_stats(self) -> MemoryStats:
+        """Feature."""
+        return MemoryStats(self._live, 0, self._peak, self._limit, self._count)
+
+    def trim(self) -> None:
+        """Feature ``memory_stats``: nothing is cached."""
+
+    def host_view(self, buffer: HostBuffer) -> memoryview:
+        """Feature."""
+        return memoryview(buffer.bytes)
+
+    # --- helpers -------------------------------------------------------------------------------
+
+    def _run(
+        self, program: Program, ins: Sequence[Operand | Number], shape: tuple[int, ...]
+    ) -> list[Any]:
+        """Interpret the program: the meaning of every instruction is its row's NumPy function."""
+        values: list[Any] = [
+            array(x) if isinstance(x, Operand) else np.asarray(x, i.dtype.numpy)
+            for x, i in zip(ins, program.inputs, strict=True)
+        ]
+        with np.errstate(all="ignore"):
+            for instr in program.instrs:
+                args = [values[a] for a in instr.args]
+                if instr.row is scalar.CONST:
+                    value = np.asarray(instr.value)
+                elif instr.row is scalar.IOTA:
+                    value = np.arange(int(np.prod(shape, dtype=np.int64))).reshape(shape)
+                else:
+                    value = instr.row.numpy(*args)
+                values.append(_as_type(value, instr.dtype.numpy))
+        return [values[o] for o in program.outputs]
+
+    def _check_claimed(self, program: Program) -> None:
+        missing = self._caps.missing(program)
+        if missing:
+            raise UnsupportedOp(f"[elementwise] numpy_ref lacks {', '.join(missing)}")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise DeviceClosed("[numpy_ref] the device is closed; open it again")
+
+    def _out_of_memory(self, nbytes: int) -> OutOfMemory:
+        return OutOfMemory(
+            f"[numpy_ref] out of memory: {nbytes} bytes requested, {self._live} live, "
+            f"limit {self._limit}",
+            requested=nbytes, live=self._live, cached=0, limit=self._limit,
+        )  # fmt: skip
+
+
+def array(operand: Operand) -> Any:
+    """The operand as an ndarray over the same bytes."""
+    view, dtype = operand.view, operand.dtype.numpy
+    if view.size == 0:
+        return np.empty(view.shape, dtype)
+    size = dtype.itemsize
+    return np.ndarray(
+        view.shape,
+        dtype,
+        operand.buffer.bytes,
+        view.offset * size,
+        tuple(s * size for s in view.strides),
+    )
+
+
+def _as_type(value: Any, dtype: Any) -> Any:
+    if np.iscomplexobj(value) and dtype.kind not in "cb":
+        value = value.real
+    return np.asarray(value).astype(dtype, copy=False)
+
+
+def _reduce(op: Reduction, x: Any, axes: tuple[int, ...]) -> Any:
+    wide = np.dtype(np.float64) if x.dtype == np.float32 and op is scalar.SUM else x.dtype
+    with np.errstate(all="ignore"):
+        return op.numpy(x, axis=axes, dtype=wide, keepdims=True).astype(x.dtype)

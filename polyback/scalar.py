@@ -1,0 +1,299 @@
+"""THE table of scalar functions: one row each, and nothing else lists them.
+
+A row drives the reference backend (``numpy``), the C-family backends (``c``), the gradients
+(``grad``), the conformance cases (``takes``, ``ulp``) and the documentation.
+
+``c``     portable C-family text. ``{0}`` is an operand; ``$name(`` is a function that each language
+          spells for the operand type (``pb_exp_f32`` on cpu_c, ``exp`` in OpenCL).
+``grad``  one rule per operand: ``rule(g, y, *operands)`` gives the operand's gradient from the
+          result's gradient ``g`` and the result ``y``. A rule uses operators and rows only, so the
+          gradient of a gradient comes free. None means: not differentiable, on purpose.
+``ulp``   largest float32 error allowed, in units in the last place of the exact result
+          (the OpenCL full-profile table); 0 means bit exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Protocol, final
+
+import numpy as np
+
+from polyback import dtype as dt
+from polyback.dtype import DType
+
+Gives = Literal["same", "bool", "real", "own"]
+Rule = Callable[..., Any]
+
+
+class Applicable(Protocol):
+    """Anything a row can be applied to: tensors, and values of a program being built."""
+
+    def apply(self, row: Scalar, operands: tuple[Any, ...]) -> Any:
+        """The result of ``row`` on ``operands``."""
+        ...
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Scalar:
+    """One scalar function. Call it with tensors and numbers to apply it: ``EXP(x)``."""
+
+    name: str
+    arity: int
+    takes: frozenset[DType]
+    c: str
+    numpy: Callable[..., Any]
+    grad: tuple[Rule | None, ...] | None = None
+    gives: Gives = "same"  # result type: the operands', bool, their real part's, or its own
+    ulp: float = 0.0
+    ulp_of: Literal["result", "operands"] = "result"  # what the ULP is measured on
+    binary: str = ""  # the Python operator, for documents
+
+    def __call__(self, *operands: Any) -> Any:
+        for operand in operands:
+            if not isinstance(operand, (bool, int, float, complex)):
+                return operand.apply(self, operands)
+        return self.numpy(*(np.asarray(value, np.float64) for value in operands)).item()
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (row_named, (self.name,))
+
+    def result_dtype(self, dtype: DType) -> DType:
+        """The type of the result for operands of type ``dtype``."""
+        if self.gives == "bool":
+            return dt.bool_
+        if self.gives == "real" and dtype.kind == "complex":
+            return dt.float32 if dtype is dt.complex64 else dt.float64
+        return dtype
+
+
+def _types(*kinds: str) -> frozenset[DType]:
+    return frozenset(d for d in dt.DTYPES if d.kind in kinds and d.compute is d)
+
+
+BOOL: Final = _types("bool")
+INTEGER: Final = _types("int", "uint")
+INTEGER_OR_BOOL: Final = BOOL | INTEGER
+REAL_FLOAT: Final = _types("float")
+FLOAT: Final = _types("float", "complex")
+REAL: Final = INTEGER | REAL_FLOAT
+NUMERIC: Final = REAL | FLOAT
+ALL: Final = NUMERIC | BOOL
+COMPLEX: Final = _types("complex")
+UINT32: Final = frozenset({dt.uint32})
+
+
+def _numpy_erf(x: Any) -> Any:
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x)).astype(x.dtype)
+
+
+def _numpy_sigmoid(x: Any) -> Any:
+    decay = np.exp(-np.abs(x))  # never overflows; both branches keep full relative accuracy
+    return np.where(x >= 0, 1 / (1 + decay), decay / (1 + decay)).astype(x.dtype)
+
+
+def _numpy_multiply_high(a: Any, b: Any) -> Any:
+    return ((a.astype(np.uint64) * b.astype(np.uint64)) >> np.uint64(32)).astype(np.uint32)
+
+
+def _numpy_pow(a: Any, b: Any) -> Any:
+    if a.dtype.kind == "i":  # NumPy raises for negative exponents; the standard leaves them open
+        unit = np.where(a == 1, 1, np.where(a == -1, 1 - 2 * (b & 1), 0)).astype(a.dtype)
+        return np.where(b < 0, unit, np.power(a, np.where(b < 0, 0, b)))
+    return np.power(a, b)
+
+
+def _numpy_extremum(choose: Callable[..., Any], sign_and: Callable[..., Any]) -> Callable[..., Any]:
+    """maximum or minimum with -0 < +0, which NumPy leaves to operand order."""
+
+    def extremum(a: Any, b: Any) -> Any:
+        result = choose(a, b)
+        if a.dtype.kind != "f":
+            return result
+        zeros = np.where(sign_and(np.signbit(a), np.signbit(b)), -0.0, 0.0).astype(result.dtype)
+        return np.where((a == 0) & (b == 0), zeros, result)
+
+    return extremum
+
+
+def _is_zero_log(a: Any) -> Any:
+    return WHERE(a == 0, 0.0, LOG(a))
+
+
+def _share(g: Any, wins: Any, ties: Any) -> Any:
+    return WHERE(wins, g, WHERE(ties, g * 0.5, 0.0))
+
+
+# fmt: off
+# --- building blocks of programs ---------------------------------------------------------------
+CONST = Scalar("const", 0, ALL, "{value}", np.asarray, gives="own")
+IOTA = Scalar("iota", 0, frozenset({dt.int64}), "{index}", np.arange, gives="own")
+CAST = Scalar("cast", 1, ALL, "$cast({0})", lambda x: x, gives="own")
+WHERE = Scalar("where", 3, ALL, "({0} ? {1} : {2})", np.where,
+    (None, lambda g, y, c, a, b: WHERE(c, g, 0.0), lambda g, y, c, a, b: WHERE(c, 0.0, g)))
+MULTIPLY_HIGH = Scalar("multiply_high", 2, UINT32, "$multiply_high({0}, {1})", _numpy_multiply_high)
+
+# --- arithmetic --------------------------------------------------------------------------------
+ADD = Scalar("add", 2, NUMERIC, "({0} + {1})", np.add,
+    (lambda g, y, a, b: g, lambda g, y, a, b: g), binary="+")
+SUBTRACT = Scalar("subtract", 2, NUMERIC, "({0} - {1})", np.subtract,
+    (lambda g, y, a, b: g, lambda g, y, a, b: -g), binary="-")
+MULTIPLY = Scalar("multiply", 2, NUMERIC, "({0} * {1})", np.multiply,
+    (lambda g, y, a, b: g * b, lambda g, y, a, b: g * a), binary="*")
+DIVIDE = Scalar("divide", 2, FLOAT, "({0} / {1})", np.divide,
+    (lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b), ulp=2.5, binary="/")
+FLOOR_DIVIDE = Scalar("floor_divide", 2, REAL, "$floor_divide({0}, {1})", np.floor_divide,
+    binary="//")
+REMAINDER = Scalar("remainder", 2, REAL, "$remainder({0}, {1})", np.remainder,
+    (lambda g, y, a, b: g, lambda g, y, a, b: -g * FLOOR_DIVIDE(a, b)), binary="%")
+POW = Scalar("pow", 2, NUMERIC, "$pow({0}, {1})", _numpy_pow,
+    (lambda g, y, a, b: g * b * a ** (b - 1), lambda g, y, a, b: g * y * _is_zero_log(a)),
+    ulp=16, binary="**")
+NEGATIVE = Scalar("negative", 1, NUMERIC, "(-{0})", np.negative, (lambda g, y, x: -g,))
+POSITIVE = Scalar("positive", 1, NUMERIC, "{0}", np.positive, (lambda g, y, x: g,))
+ABS = Scalar("abs", 1, NUMERIC, "$abs({0})", np.abs,
+    (lambda g, y, x: g * SIGN(x),), gives="real")
+SIGN = Scalar("sign", 1, NUMERIC, "$sign({0})", np.sign)
+SQUARE = Scalar("square", 1, NUMERIC, "({0} * {0})", np.square, (lambda g, y, x: g * (2 * x),))
+RECIPROCAL = Scalar("reciprocal", 1, FLOAT, "(1 / {0})", lambda x: (1 / x).astype(x.dtype),
+    (lambda g, y, x: -g * y * y,), ulp=2.5)
+SQRT = Scalar("sqrt", 1, FLOAT, "$sqrt({0})", np.sqrt, (lambda g, y, x: g * 0.5 / y,), ulp=3)
+HYPOT = Scalar("hypot", 2, REAL_FLOAT, "$hypot({0}, {1})", np.hypot,
+    (lambda g, y, a, b: g * (a / y), lambda g, y, a, b: g * (b / y)), ulp=4)
+MAXIMUM = Scalar("maximum", 2, REAL, "$maximum({0}, {1})",
+    _numpy_extremum(np.maximum, np.logical_and),
+    (lambda g, y, a, b: _share(g, a > b, a == b), lambda g, y, a, b: _share(g, b > a, a == b)))
+MINIMUM = Scalar("minimum", 2, REAL, "$minimum({0}, {1})",
+    _numpy_extremum(np.minimum, np.logical_or),
+    (lambda g, y, a, b: _share(g, a < b, a == b), lambda g, y, a, b: _share(g, b < a, a == b)))
+RELU = Scalar("relu", 1, REAL, "$maximum({0}, 0)",
+    lambda x: _numpy_extremum(np.maximum, np.logical_and)(x, np.zeros_like(x)),
+    (lambda g, y, x: WHERE(y > 0, g, 0.0),))
+
+# --- exponentials and logarithms ----------------------------------------------------------------
+EXP = Scalar("exp", 1, FLOAT, "$exp({0})", np.exp, (lambda g, y, x: g * y,), ulp=3)
+EXPM1 = Scalar("expm1", 1, FLOAT, "$expm1({0})", np.expm1, (lambda g, y, x: g * (y + 1),), ulp=3)
+LOG = Scalar("log", 1, FLOAT, "$log({0})", np.log, (lambda g, y, x: g / x,), ulp=3)
+LOG1P = Scalar("log1p", 1, FLOAT, "$log1p({0})", np.log1p, (lambda g, y, x: g / (1 + x),), ulp=2)
+LOG2 = Scalar("log2", 1, FLOAT, "$log2({0})", np.log2,
+    (lambda g, y, x: g / (x * math.log(2)),), ulp=3)
+LOG10 = Scalar("log10", 1, FLOAT, "$log10({0})", np.log10,
+    (lambda g, y, x: g / (x * math.log(10)),), ulp=3)
+LOGADDEXP = Scalar("logaddexp", 2, REAL_FLOAT, "$logaddexp({0}, {1})", np.logaddexp,
+    (lambda g, y, a, b: g * SIGMOID(a - b), lambda g, y, a, b: g * SIGMOID(b - a)),
+    ulp=4, ulp_of="operands")
+SIGMOID = Scalar("sigmoid", 1, REAL_FLOAT, "$sigmoid({0})", _numpy_sigmoid,
+    (lambda g, y, x: g * (y * (1 - y)),), ulp=5)
+ERF = Scalar("erf", 1, REAL_FLOAT, "$erf({0})", _numpy_erf,
+    (lambda g, y, x: g * (EXP(-(x * x)) * (2 / math.sqrt(math.pi))),), ulp=16)
+
+# --- trigonometry and hyperbolics ----------------------------------------------------------------
+SIN = Scalar("sin", 1, FLOAT, "$sin({0})", np.sin, (lambda g, y, x: g * COS(x),), ulp=4)
+COS = Scalar("cos", 1, FLOAT, "$cos({0})", np.cos, (lambda g, y, x: -g * SIN(x),), ulp=4)
+TAN = Scalar("tan", 1, FLOAT, "$tan({0})", np.tan, (lambda g, y, x: g * (1 + y * y),), ulp=5)
+ASIN = Scalar("asin", 1, FLOAT, "$asin({0})", np.arcsin,
+    (lambda g, y, x: g / SQRT(1 - x * x),), ulp=4)
+ACOS = Scalar("acos", 1, FLOAT, "$acos({0})", np.arccos,
+    (lambda g, y, x: -g / SQRT(1 - x * x),), ulp=4)
+ATAN = Scalar("atan", 1, FLOAT, "$atan({0})", np.arctan, (lambda g, y, x: g / (1 + x * x),), ulp=5)
+ATAN2 = Scalar("atan2", 2, REAL_FLOAT, "$atan2({0}, {1})", np.arctan2,
+    (lambda g, y, a, b: g * b / (a * a + b * b), lambda g, y, a, b: -g * a / (a * a + b * b)),
+    ulp=6)
+SINH = Scalar("sinh", 1, FLOAT, "$sinh({0})", np.sinh, (lambda g, y, x: g * COSH(x),), ulp=4)
+COSH = Scalar("cosh", 1, FLOAT, "$cosh({0})", np.cosh, (lambda g, y, x: g * SINH(x),), ulp=4)
+TANH = Scalar("tanh", 1, FLOAT, "$tanh({0})", np.tanh, (lambda g, y, x: g * (1 - y * y),), ulp=5)
+ASINH = Scalar("asinh", 1, FLOAT, "$asinh({0})", np.arcsinh,
+    (lambda g, y, x: g / SQRT(x * x + 1),), ulp=4)
+ACOSH = Scalar("acosh", 1, FLOAT, "$acosh({0})", np.arccosh,
+    (lambda g, y, x: g / SQRT(x * x - 1),), ulp=4)
+ATANH = Scalar("atanh", 1, FLOAT, "$atanh({0})", np.arctanh,
+    (lambda g, y, x: g / (1 - x * x),), ulp=5)
+
+# --- rounding and the bits of floating-point numbers ----------------------------------------------
+FLOOR = Scalar("floor", 1, REAL_FLOAT, "$floor({0})", np.floor)
+CEIL = Scalar("ceil", 1, REAL_FLOAT, "$ceil({0})", np.ceil)
+TRUNC = Scalar("trunc", 1, REAL_FLOAT, "$trunc({0})", np.trunc)
+ROUND = Scalar("round", 1, FLOAT, "$round({0})", np.round)
+COPYSIGN = Scalar("copysign", 2, REAL_FLOAT, "$copysign({0}, {1})", np.copysign,
+    (lambda g, y, a, b: WHERE(SIGNBIT(a) == SIGNBIT(b), g, -g), None))
+NEXTAFTER = Scalar("nextafter", 2, REAL_FLOAT, "$nextafter({0}, {1})", np.nextafter)
+SIGNBIT = Scalar("signbit", 1, REAL_FLOAT, "$signbit({0})", np.signbit, gives="bool")
+ISNAN = Scalar("isnan", 1, FLOAT, "$isnan({0})", np.isnan, gives="bool")
+ISINF = Scalar("isinf", 1, FLOAT, "$isinf({0})", np.isinf, gives="bool")
+ISFINITE = Scalar("isfinite", 1, FLOAT, "$isfinite({0})", np.isfinite, gives="bool")
+
+# --- comparison and logic -------------------------------------------------------------------------
+EQUAL = Scalar("equal", 2, ALL, "({0} == {1})", np.equal, gives="bool", binary="==")
+NOT_EQUAL = Scalar("not_equal", 2, ALL, "({0} != {1})", np.not_equal, gives="bool", binary="!=")
+LESS = Scalar("less", 2, REAL, "({0} < {1})", np.less, gives="bool", binary="<")
+LESS_EQUAL = Scalar("less_equal", 2, REAL, "({0} <= {1})", np.less_equal,
+    gives="bool", binary="<=")
+GREATER = Scalar("greater", 2, REAL, "({0} > {1})", np.greater, gives="bool", binary=">")
+GREATER_EQUAL = Scalar("greater_equal", 2, REAL, "({0} >= {1})", np.greater_equal,
+    gives="bool", binary=">=")
+LOGICAL_AND = Scalar("logical_and", 2, BOOL, "({0} && {1})", np.logical_and)
+LOGICAL_OR = Scalar("logical_or", 2, BOOL, "({0} || {1})", np.logical_or)
+LOGICAL_XOR = Scalar("logical_xor", 2, BOOL, "({0} != {1})", np.logical_xor)
+LOGICAL_NOT = Scalar("logical_not", 1, BOOL, "(!{0})", np.logical_not)
+BITWISE_AND = Scalar("bitwise_and", 2, INTEGER_OR_BOOL, "({0} & {1})", np.bitwise_and, binary="&")
+BITWISE_OR = Scalar("bitwise_or", 2, INTEGER_OR_BOOL, "({0} | {1})", np.bitwise_or, binary="|")
+BITWISE_XOR = Scalar("bitwise_xor", 2, INTEGER_OR_BOOL, "({0} ^ {1})", np.bitwise_xor, binary="^")
+BITWISE_INVERT = Scalar("bitwise_invert", 1, INTEGER_OR_BOOL, "$invert({0})", np.invert, binary="~")
+BITWISE_LEFT_SHIFT = Scalar("bitwise_left_shift", 2, INTEGER, "$shift_left({0}, {1})",
+    np.left_shift, binary="<<")
+BITWISE_RIGHT_SHIFT = Scalar("bitwise_right_shift", 2, INTEGER, "$shift_right({0}, {1})",
+    np.right_shift, binary=">>")
+
+# --- complex numbers ------------------------------------------------------------------------------
+REAL_PART = Scalar("real", 1, COMPLEX, "$real({0})", np.real, gives="real")
+IMAG_PART = Scalar("imag", 1, COMPLEX, "$imag({0})", np.imag, gives="real")
+CONJ = Scalar("conj", 1, COMPLEX, "$conj({0})", np.conj)
+
+# fmt: on
+
+TABLE: Final[tuple[Scalar, ...]] = tuple(v for v in globals().values() if isinstance(v, Scalar))
+_BY_NAME: Final = {row.name: row for row in TABLE}
+
+
+def row_named(name: str) -> Scalar:
+    """The row with this name; KeyError if there is none. Only unpickling and tools need it."""
+    return _BY_NAME[name]
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Reduction:
+    """A way to combine the elements along axes. ``identity`` None: an empty axis is an error."""
+
+    name: str
+    takes: frozenset[DType]
+    combine: Scalar
+    identity: int | bool | None
+    numpy: Callable[..., Any]
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (reduction_named, (self.name,))
+
+
+SUM = Reduction("sum", NUMERIC, ADD, 0, np.add.reduce)
+PROD = Reduction("prod", NUMERIC, MULTIPLY, 1, np.multiply.reduce)
+MIN = Reduction("min", REAL, MINIMUM, None, np.minimum.reduce)
+MAX = Reduction("max", REAL, MAXIMUM, None, np.maximum.reduce)
+ANY = Reduction("any", BOOL, LOGICAL_OR, False, np.logical_or.reduce)
+ALL_OF = Reduction("all", BOOL, LOGICAL_AND, True, np.logical_and.reduce)
+
+REDUCTIONS: Final = (SUM, PROD, MIN, MAX, ANY, ALL_OF)
+
+
+def reduction_named(name: str) -> Reduction:
+    """The reduction with this name; KeyError if there is none."""
+    return {r.name: r for r in REDUCTIONS}[name]

@@ -1,0 +1,221 @@
+"""View: how a flat buffer is read as an array. Pure arithmetic on tuples of Python integers.
+
+``element(i0, i1, ...) = buffer[offset + i0 * strides[0] + i1 * strides[1] + ...]``
+
+Strides and offset count elements, may be negative or zero, and never overflow because they are
+Python integers. Reshaping without a copy, transposing, expanding, flipping and slicing only make
+another View; no device is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import prod
+from typing import Final, final
+
+from polyback.errors import IndexOutOfBounds, InvalidArgument, ShapeError
+
+Shape = tuple[int, ...]
+MAX_NDIM: Final = 32
+MAX_ELEMENTS: Final = 2**63 - 1
+
+
+def check_shape(shape: Sequence[int], op: str) -> Shape:
+    """``shape`` as a tuple of Python ints. Raises ShapeError for a negative size, more than 32
+    axes, or a product of sizes of 2**63 or more."""
+    try:
+        sizes = tuple(int(n.__index__()) for n in shape)
+    except AttributeError:
+        raise InvalidArgument(f"[{op}] a shape is a sequence of integers; got {shape!r}") from None
+    if any(n < 0 for n in sizes):
+        raise ShapeError(f"[{op}] sizes must not be negative; got {sizes}")
+    if len(sizes) > MAX_NDIM:
+        raise ShapeError(f"[{op}] at most {MAX_NDIM} axes; got {len(sizes)}")
+    if prod(n for n in sizes if n) > MAX_ELEMENTS:  # also where another size is 0
+        raise ShapeError(f"[{op}] shape {sizes} has 2**63 elements or more")
+    return sizes
+
+
+def normalize_axis(axis: int, ndim: int, op: str) -> int:
+    """``axis`` counted from the front. Raises IndexOutOfBounds outside [-ndim, ndim)."""
+    if not -ndim <= axis < ndim:
+        raise IndexOutOfBounds(f"[{op}] axis {axis} is outside [{-ndim}, {ndim}) of {ndim} axes")
+    return axis % ndim
+
+
+def normalize_axes(axes: int | Sequence[int] | None, ndim: int, op: str) -> tuple[int, ...]:
+    """Sorted, distinct axes; None means all. Raises IndexOutOfBounds or InvalidArgument."""
+    if axes is None:
+        return tuple(range(ndim))
+    given = (axes,) if isinstance(axes, int) else tuple(axes)
+    result = tuple(sorted(normalize_axis(a, ndim, op) for a in given))
+    if len(set(result)) != len(result):
+        raise InvalidArgument(f"[{op}] an axis is named twice in {given}")
+    return result
+
+
+def broadcast_shapes(*shapes: Shape, op: str = "broadcast") -> Shape:
+    """The shape that all ``shapes`` broadcast to. Raises ShapeError naming them if there is none."""
+    if len(set(shapes)) == 1:
+        return shapes[0]
+    result: list[int] = []
+    for back in range(max((len(s) for s in shapes), default=0), 0, -1):
+        sizes = {s[-back] for s in shapes if len(s) >= back} - {1}
+        if len(sizes) > 1:
+            listed = " and ".join(str(s) for s in dict.fromkeys(shapes))
+            raise ShapeError(
+                f"[{op}] shapes {listed} do not broadcast: sizes {sorted(sizes)} meet "
+                f"{back} from the end; want equal sizes or 1"
+            )
+        result.append(sizes.pop() if sizes else 1)
+    return tuple(result)
+
+
+def row_major(shape: Shape) -> tuple[int, ...]:
+    """Strides of a contiguous array: the last axis is 1 apart."""
+    strides, step = [], 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= max(n, 1)
+    return tuple(reversed(strides))
+
+
+@final
+@dataclass(frozen=True)
+class View:
+    """Shape, strides and offset, all in elements."""
+
+    shape: Shape
+    strides: tuple[int, ...]
+    offset: int = 0
+
+    @classmethod
+    def contiguous(cls, shape: Shape) -> View:
+        """A row-major view from the buffer's start."""
+        return cls(shape, row_major(shape))
+
+    @cached_property
+    def size(self) -> int:
+        """The number of elements."""
+        return prod(self.shape)
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @cached_property
+    def is_contiguous(self) -> bool:
+        """Row-major and dense; strides of axes of size 1, and of empty views, do not matter."""
+        step = 1
+        for n, stride in zip(reversed(self.shape), reversed(self.strides), strict=True):
+            if n != 1 and stride != step:
+                return self.size == 0
+            step *= n
+        return True
+
+    @cached_property
+    def bounds(self) -> tuple[int, int]:
+        """The lowest and one past the highest element touched; (0, 0) if there is none."""
+        if self.size == 0:
+            return (0, 0)
+        reach = [(n - 1) * s for n, s in zip(self.shape, self.strides, strict=True)]
+        low = self.offset + sum(r for r in reach if r < 0)
+        high = self.offset + sum(r for r in reach if r > 0)
+        return (low, high + 1)
+
+    def check_within(self, length: int) -> None:
+        """Raises InvalidArgument unless every element lies in a buffer of ``length`` elements."""
+        low, high = self.bounds
+        if low < 0 or high > length:
+            raise InvalidArgument(
+                f"[view] {self} touches elements [{low}, {high}) of a buffer of {length}"
+            )
+
+    @cached_property
+    def has_overlap(self) -> bool:
+        """True if two indexes may reach one element (a conservative test: writing needs False)."""
+        reach = 0
+        axes = ((abs(s), n) for n, s in zip(self.shape, self.strides, strict=True) if n > 1)
+        for stride, n in sorted(axes):
+            if stride <= reach:
+                return self.size > 0
+            reach += stride * (n - 1)
+        return False
+
+    def permute(self, axes: Sequence[int]) -> View:
+        """Axis ``k`` of the result is axis ``axes[k]``."""
+        shape, strides = self.shape, self.strides
+        return View(tuple(shape[a] for a in axes), tuple(strides[a] for a in axes), self.offset)
+
+    def expand(self, shape: Shape) -> View:
+        """Broadcast to ``shape``: new axes and axes of size 1 get stride 0."""
+        if shape == self.shape:
+            return self
+        new = len(shape) - self.ndim
+        if new < 0 or any(
+            a != b and a != 1 for a, b in zip(self.shape, shape[new:], strict=True)
+        ):
+            raise ShapeError(f"[broadcast_to] {self.shape} does not broadcast to {shape}")
+        old = zip(self.shape, self.strides, shape[new:], strict=True)
+        strides = (0,) * new + tuple(0 if a != b else s for a, s, b in old)
+        return View(shape, strides, self.offset)
+
+    def flip(self, axes: Sequence[int]) -> View:
+        """Reverse ``axes``."""
+        strides, offset = list(self.strides), self.offset
+        for a in axes:
+            offset += (self.shape[a] - 1) * strides[a] if self.shape[a] else 0
+            strides[a] = -strides[a]
+        return View(self.shape, tuple(strides), offset)
+
+    def slice(self, axis: int, start: int, length: int, step: int = 1) -> View:
+        """``length`` elements of ``axis`` from ``start``, ``step`` apart."""
+        shape, strides = list(self.shape), list(self.strides)
+        offset = self.offset + (start * strides[axis] if length else 0)
+        shape[axis], strides[axis] = length, strides[axis] * step
+        return View(tuple(shape), tuple(strides), offset)
+
+    def drop(self, axis: int) -> View:
+        """Without ``axis``, at its index 0."""
+        keep = [a for a in range(self.ndim) if a != axis]
+        return self.permute(keep)
+
+    def insert(self, axis: int) -> View:
+        """With a new axis of size 1 before ``axis``."""
+        shape = (*self.shape[:axis], 1, *self.shape[axis:])
+        return View(shape, (*self.strides[:axis], 0, *self.strides[axis:]), self.offset)
+
+    def reshape(self, shape: Shape) -> View | None:
+        """The same elements in row-major order with another shape; None if that needs a copy."""
+        if self.is_contiguous:
+            return View(shape, row_major(shape), self.offset)
+        runs = _runs(self)
+        strides: list[int] = []
+        for n in reversed(shape):
+            if n == 1:
+                strides.append(0)
+                continue
+            while runs and runs[-1][0] == 1:
+                runs.pop()
+            size, stride = runs[-1]
+            if size % n:
+                return None
+            strides.append(stride)
+            runs[-1] = (size // n, stride * n)
+        return View(shape, tuple(reversed(strides)), self.offset)
+
+
+def _runs(view: View) -> list[tuple[int, int]]:
+    """(size, stride) of maximal groups of axes that one stride walks, outermost first."""
+    runs: list[tuple[int, int]] = []
+    for n, s in zip(view.shape, view.strides, strict=True):
+        if n == 1:
+            continue
+        if runs and runs[-1][1] == n * s:
+            runs[-1] = (runs[-1][0] * n, s)
+        else:
+            runs.append((n, s))
+    return runs
