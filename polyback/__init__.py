@@ -1,1 +1,63 @@
-"""polyback."""
+"""polyback: one array, autograd and neural-network frontend over pluggable device backends.
+
+>>> import polyback as pb
+>>> x = pb.asarray([1.0, 2.0, 3.0])
+>>> pb.sum(x * x).item()
+14.0
+"""
+
+from polyback import dtype as _dtype
+from polyback.config import Config as Config
+from polyback.config import config as config
+from polyback.config import configure as configure
+from polyback.dtype import DType as DType
+from polyback.errors import (
+    AsyncError as AsyncError,
+    BackendUnavailable as BackendUnavailable,
+    CompileError as CompileError,
+    DTypeError as DTypeError,
+    DataError as DataError,
+    DeviceClosed as DeviceClosed,
+    DeviceLost as DeviceLost,
+    DeviceMismatch as DeviceMismatch,
+    FallbackWarning as FallbackWarning,
+    GradientError as GradientError,
+    IndexOutOfBounds as IndexOutOfBounds,
+    InvalidArgument as InvalidArgument,
+    OutOfMemory as OutOfMemory,
+    PolybackError as PolybackError,
+    ProtocolMismatch as ProtocolMismatch,
+    ShapeError as ShapeError,
+    UnsupportedOp as UnsupportedOp,
+)
+from polyback.fallback import clear_ledger as clear_ledger
+from polyback.fallback import fallback_ledger as fallback_ledger
+from polyback.frontend.autograd import is_grad_enabled as is_grad_enabled
+from polyback.frontend.autograd import no_grad as no_grad
+from polyback.frontend.autograd import set_grad_enabled as set_grad_enabled
+from polyback.frontend import tensor as _tensor  # noqa: I001
+from polyback.frontend.functions import *  # noqa: F403
+from polyback.frontend.defaults import default_device as default_device
+from polyback.frontend.defaults import devices as devices
+from polyback.frontend.tensor import Tensor as Tensor
+from polyback.frontend.transforms import grad as grad
+from polyback.frontend.transforms import jvp as jvp
+from polyback.frontend.transforms import value_and_grad as value_and_grad
+from polyback.frontend.transforms import vjp as vjp
+from polyback.runtime import Device as Device
+from polyback.runtime import device as device
+
+__version__ = "0.1.0"
+
+bool = _dtype.bool_
+int8, int16, int32, int64 = _dtype.int8, _dtype.int16, _dtype.int32, _dtype.int64
+uint8, uint16, uint32, uint64 = _dtype.uint8, _dtype.uint16, _dtype.uint32, _dtype.uint64
+float16, bfloat16 = _dtype.float16, _dtype.bfloat16
+float32, float64 = _dtype.float32, _dtype.float64
+complex64, complex128 = _dtype.complex64, _dtype.complex128
+
+e = 2.718281828459045
+inf = float("inf")
+nan = float("nan")
+newaxis = None
+pi = 3.141592653589793

@@ -173,7 +173,7 @@ class Builder:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Value:
     """One value of a Program being written; rows and operators append instructions."""
 
@@ -187,7 +187,7 @@ class Value:
         values = [
             v if isinstance(v, Value) else self.builder.constant(v, scalar_dtype(v, like))
             for v in operands
-        ]
+        ]  # a bool beside comparisons of bools stays bool; WHERE's arms set the type
         dtype = row.result_dtype(values[-1].dtype)
         args = tuple(v.number for v in values)
         return Value(self.builder, self.builder.emit(Instr(row, args, dtype)), dtype)
@@ -206,17 +206,32 @@ class Value:
     def __add__(self, other: Any) -> Value:
         return scalar.ADD(self, other)
 
+    def __radd__(self, other: Any) -> Value:
+        return scalar.ADD(other, self)
+
     def __sub__(self, other: Any) -> Value:
         return scalar.SUBTRACT(self, other)
+
+    def __rsub__(self, other: Any) -> Value:
+        return scalar.SUBTRACT(other, self)
 
     def __mul__(self, other: Any) -> Value:
         return scalar.MULTIPLY(self, other)
 
+    def __rmul__(self, other: Any) -> Value:
+        return scalar.MULTIPLY(other, self)
+
     def __truediv__(self, other: Any) -> Value:
         return scalar.DIVIDE(self, other)
 
-    def __neg__(self) -> Value:
-        return scalar.NEGATIVE(self)
+    def __rtruediv__(self, other: Any) -> Value:
+        return scalar.DIVIDE(other, self)
+
+    def __floordiv__(self, other: Any) -> Value:
+        return scalar.FLOOR_DIVIDE(self, other)
+
+    def __pow__(self, other: Any) -> Value:
+        return scalar.POW(self, other)
 
     def __and__(self, other: Any) -> Value:
         return scalar.BITWISE_AND(self, other)
@@ -232,6 +247,21 @@ class Value:
 
     def __lshift__(self, other: Any) -> Value:
         return scalar.BITWISE_LEFT_SHIFT(self, other)
+
+    def __lt__(self, other: Any) -> Value:
+        return scalar.LESS(self, other)
+
+    def __gt__(self, other: Any) -> Value:
+        return scalar.GREATER(self, other)
+
+    def __eq__(self, other: object) -> Any:
+        return scalar.EQUAL(self, other)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __neg__(self) -> Value:
+        return scalar.NEGATIVE(self)
 
 
 def program(body: Callable[..., Value | tuple[Value, ...]], *inputs: Input | DType) -> Program:

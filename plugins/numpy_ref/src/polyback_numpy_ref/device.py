@@ -241,6 +241,18 @@ def _as_type(value: Any, dtype: Any) -> Any:
 
 
 def _reduce(op: Reduction, x: Any, axes: tuple[int, ...]) -> Any:
-    wide = np.dtype(np.float64) if x.dtype == np.float32 and op is scalar.SUM else x.dtype
     with np.errstate(all="ignore"):
-        return op.numpy(x, axis=axes, dtype=wide, keepdims=True).astype(x.dtype)
+        if op is scalar.SUM and x.dtype.kind in "fc":
+            return _sum(x, axes)
+        return op.numpy(x, axis=axes, dtype=x.dtype, keepdims=True).astype(x.dtype)
+
+
+def _sum(x: Any, axes: tuple[int, ...]) -> Any:
+    """NumPy adds pairwise only along a contiguous last axis; elsewhere one by one, with an error
+    that grows like n. So the axes to sum are moved there first."""
+    wide = np.dtype(np.float64) if x.dtype == np.float32 else x.dtype
+    kept = [a for a in range(x.ndim) if a not in axes]
+    n = int(np.prod([x.shape[a] for a in axes]))
+    rows = np.ascontiguousarray(x.transpose(*kept, *axes), wide)
+    total = np.add.reduce(rows.reshape(*(x.shape[a] for a in kept), n), -1)
+    return total.reshape([1 if a in axes else size for a, size in enumerate(x.shape)])

@@ -1,0 +1,338 @@
+"""Array: a typed view of a buffer on a device. No gradients here; the frontend's Tensor adds them.
+
+Elementwise work is lazy (:mod:`polyback.fusion`); views never reach a device; structured work goes
+to the device's method, else to a decomposition, else to the host (:mod:`polyback.fallback`).
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any, Literal, final
+
+import numpy as np
+
+from polyback import decompose, fusion, scalar
+from polyback.config import config
+from polyback.device import Operand
+from polyback.dtype import DType, bool_, int64
+from polyback.errors import DeviceMismatch, InvalidArgument
+from polyback.fusion import Leaf, Pending
+from polyback.program import Builder, Number, fill_program
+from polyback.runtime import Device, Storage, launch, launch_program
+from polyback.scalar import CAST, WHERE, Reduction, Scalar
+from polyback.view import Shape, View, broadcast_shapes
+
+
+@final
+class Array:
+    """Numbers of one type on one device, seen through a view. ``_data`` may still be pending."""
+
+    __slots__ = ("__weakref__", "_data", "device", "dtype", "view")
+
+    def __init__(self, device: Device, dtype: DType, view: View, data: Storage | Pending) -> None:
+        self.device, self.dtype, self.view = device, dtype, view
+        self._data = data
+
+    @property
+    def shape(self) -> Shape:
+        """Sizes of the axes."""
+        return self.view.shape
+
+    @property
+    def storage(self) -> Storage:
+        """The buffer, with all pending work launched."""
+        data = self._data
+        if isinstance(data, Pending):
+            data = self._data = fusion.evaluate(data)
+        return data
+
+    @property
+    def pending(self) -> Pending | None:
+        """The expression behind this array, or None once it has numbers."""
+        data = self._data
+        if isinstance(data, Pending):
+            if data.storage is None:
+                return data
+            self._data = data.storage
+        return None
+
+    @property
+    def version(self) -> int:
+        """Counts writes in place to the buffer."""
+        return 0 if self.pending is not None else self.storage.version
+
+    def operand(self, shape: Shape | None = None) -> Operand:
+        """How a kernel reads this array, broadcast to ``shape``."""
+        view = self.view if shape is None else self.view.expand(shape)
+        return Operand(self.storage.buffer, self.dtype, view)
+
+    def with_view(self, view: View) -> Array:
+        """The same numbers through another view."""
+        return Array(self.device, self.dtype, view, self.storage)
+
+    def reshape(self, shape: Shape) -> Array:
+        """Row-major reshape; a view where possible, else a copy."""
+        view = self.view.reshape(shape)
+        if view is not None:
+            return self.with_view(view)
+        return self.contiguous().reshape(shape)
+
+    def contiguous(self) -> Array:
+        """This array, or a row-major copy of it."""
+        return self if self.view.is_contiguous else self.copy()
+
+    def copy(self) -> Array:
+        """A row-major copy with a buffer of its own."""
+        result = empty(self.device, self.shape, self.dtype)
+        fusion.copy_leaf(self.leaf(self.shape), result.storage, result.view)
+        return result
+
+    def leaf(self, shape: Shape) -> Leaf:
+        """This array as an expression reads it."""
+        return Leaf(self.storage, self.view.expand(shape), self.dtype)
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """A copy as a NumPy array of the same type."""
+        source = self.contiguous()
+        result = np.empty(self.shape, self.dtype.numpy)
+        if result.size:
+            offset = source.view.offset * self.dtype.itemsize
+            target = memoryview(result.reshape(-1).view(np.uint8))
+            self.device.protocol.download(source.storage.buffer, offset, target)
+        return result
+
+    def assign(self, source: Array | Number, *, consume: bool = False) -> None:
+        """Write ``source`` (broadcast, same type) into the buffer of this array, in place.
+
+        ``consume``: the source is a temporary that nobody reads afterwards, so that its expression
+        can run with this buffer as its output.
+        """
+        storage = self.storage
+        if self.view.has_overlap:
+            raise InvalidArgument("[assign] cannot write to a broadcast array; copy it first")
+        if not isinstance(source, Array):
+            fusion.before_write(storage)
+            _fill(storage, self.view, self.dtype, source)
+        elif consume and source.pending is not None and source.shape == self.shape:
+            fusion.evaluate_into(source.pending, storage, self.view)
+        else:
+            leaf = source.leaf(self.shape)
+            if leaf.storage is storage:
+                leaf = source.copy().leaf(self.shape)
+            fusion.before_write(storage)
+            fusion.copy_leaf(leaf, storage, self.view)
+        storage.version += 1
+
+
+def empty(device: Device, shape: Shape, dtype: DType) -> Array:
+    """Undefined contents."""
+    view = View.contiguous(shape)
+    return Array(device, dtype, view, Storage(device, view.size * dtype.itemsize))
+
+
+def full(device: Device, shape: Shape, value: Number, dtype: DType) -> Array:
+    """One number everywhere, stored once and broadcast."""
+    result = empty(device, (), dtype)
+    _fill(result.storage, result.view, dtype, value)
+    return result.with_view(result.view.expand(shape))
+
+
+def _fill(storage: Storage, view: View, dtype: DType, value: Number) -> None:
+    if 0 not in view.shape:
+        out = Operand(storage.buffer, dtype, view)
+        launch_program(storage.device, fill_program(dtype), [out], [value])
+
+
+def iota(device: Device, length: int) -> Array:
+    """0, 1, ..., length - 1 as int64."""
+    result = empty(device, (length,), int64)
+    if length:
+        builder = Builder()
+        launch_program(device, builder.finish(builder.iota()), [result.operand()], [])
+    return result
+
+
+def from_numpy(device: Device, values: np.ndarray[Any, Any], dtype: DType) -> Array:
+    """A copy of ``values`` on the device."""
+    data = np.ascontiguousarray(values, dtype.numpy)
+    result = empty(device, values.shape, dtype)
+    if data.size:
+        source = memoryview(data.reshape(-1).view(np.uint8))
+        device.protocol.upload(result.storage.buffer, 0, source)
+    return result
+
+
+def same_device(what: str, *arrays: Array) -> Device:
+    """The device of all ``arrays``. Raises DeviceMismatch naming both."""
+    device = arrays[0].device
+    for other in arrays[1:]:
+        if other.device is not device:
+            raise DeviceMismatch(
+                f"[{what}] operands live on {device} and on {other.device}; want one device: "
+                f"move one with to_device({str(device)!r})"
+            )
+    return device
+
+
+def apply(row: Scalar, operands: Sequence[Array | Number], dtype: DType) -> Array:
+    """``row`` on broadcast operands of type ``dtype`` (and numbers, which take it)."""
+    arrays = [x for x in operands if isinstance(x, Array)]
+    device = same_device(row.name, *arrays)
+    shape = broadcast_shapes(*(x.shape for x in arrays), op=row.name)
+    args = [_argument(x, shape, row) for x in operands]
+    node = _node(device, row, args, row.result_dtype(dtype.compute), shape)
+    if dtype.compute is not dtype and node.dtype is dtype.compute:
+        node = _node(device, CAST, [node], dtype, shape)
+    return _array(node)
+
+
+def cast(x: Array, dtype: DType) -> Array:
+    """``x`` with every element converted to ``dtype``."""
+    if x.dtype is dtype:
+        return x
+    halves = [d for d in (x.dtype, dtype) if d.compute is not d]
+    if halves and halves[0].compute not in (x.dtype, dtype):
+        return cast(cast(x, halves[0].compute), dtype)
+    return _array(_node(x.device, CAST, [_plain(x, x.shape)], dtype, x.shape))
+
+
+def _argument(x: Array | Number, shape: Shape, row: Scalar) -> Pending | Leaf | Number:
+    if not isinstance(x, Array):
+        return x
+    plain = _plain(x, shape)
+    if x.dtype.compute is x.dtype or row is CAST:
+        return plain
+    return _node(x.device, CAST, [plain], x.dtype.compute, shape)
+
+
+def _plain(x: Array, shape: Shape) -> Pending | Leaf:
+    pending = x.pending
+    return pending if pending is not None and x.shape == shape else x.leaf(shape)
+
+
+def _node(
+    device: Device, row: Scalar, args: list[Any], dtype: DType, shape: Shape
+) -> Pending:
+    node = Pending(device, row, tuple(args), dtype, shape)
+    if node.nodes > fusion.MAX_NODES or node.leaves > fusion.MAX_LEAVES:
+        for k, arg in enumerate(args):
+            if isinstance(arg, Pending):
+                args[k] = Leaf(fusion.evaluate(arg), View.contiguous(shape), arg.dtype)
+        node = Pending(device, row, tuple(args), dtype, shape)
+    return node
+
+
+def _array(node: Pending) -> Array:
+    result = Array(node.device, node.dtype, View.contiguous(node.shape), node)
+    node.owner = weakref.ref(result)
+    if not config().fuse:
+        fusion.evaluate(node)
+    return result
+
+
+def reduce(op: Reduction, x: Array, axes: tuple[int, ...]) -> Array:
+    """Combine along ``axes`` (sorted); they keep size 1."""
+    if x.dtype.compute is not x.dtype:
+        return cast(reduce(op, cast(x, x.dtype.compute), axes), x.dtype)
+    shape = tuple(1 if a in axes else n for a, n in enumerate(x.shape))
+    if not axes:
+        return x
+    result = empty(x.device, shape, x.dtype)
+    if 0 in shape:
+        return result
+    supported = x.dtype.name in x.device.caps.reductions.get(op.name, frozenset())
+    node = x.pending
+    if node is not None and supported and x.view.size and fusion.is_cheap(node):
+        program, ins = fusion.collect(node)
+        if x.device.has("reduce_fused") and not x.device.missing(program):
+            feature: Any = x.device.protocol
+            feature.reduce_fused(op, result.operand(), program, ins, axes)
+            return result
+    launch(
+        x.device,
+        f"{op.name} {x.dtype}",
+        supported,
+        lambda protocol, outs, ins: protocol.reduce(op, outs[0], ins[0], axes),
+        [result.operand()],
+        [x.operand()],
+    )
+    return result
+
+
+def matmul(a: Array, b: Array) -> Array:
+    """Batched product of (..., m, k) and (..., k, n) of one type; leading axes broadcast."""
+    device = same_device("matmul", a, b)
+    if a.dtype.compute is not a.dtype:
+        return cast(matmul(cast(a, a.dtype.compute), cast(b, b.dtype.compute)), a.dtype)
+    batch = broadcast_shapes(a.shape[:-2], b.shape[:-2], op="matmul")
+    result = empty(device, (*batch, a.shape[-2], b.shape[-1]), a.dtype)
+    if 0 in result.shape:
+        return result
+    launch(
+        device,
+        f"matmul {a.dtype}",
+        a.dtype.name in device.caps.matmul,
+        lambda protocol, outs, ins: protocol.matmul(outs[0], ins[0], ins[1]),
+        [result.operand()],
+        [a.operand((*batch, *a.shape[-2:])), b.operand((*batch, *b.shape[-2:]))],
+    )
+    return result
+
+
+def gather(x: Array, index: Array, axis: int) -> Array:
+    """``x`` at ``index`` along ``axis``; both have the result's shape on all other axes."""
+    if not x.device.has("gather"):
+        return decompose.gather(x, index, axis)
+    result = empty(x.device, index.shape, x.dtype)
+    if 0 not in result.shape:
+        feature: Any = x.device.protocol
+        feature.gather(result.operand(), x.operand(), index.operand(), axis)
+    return result
+
+
+def scatter(target: Array, index: Array, x: Array, axis: int, mode: Literal["set", "add"]) -> Array:
+    """A copy of ``target`` with ``x`` written (or added) at ``index`` along ``axis``."""
+    if target.dtype.compute is not target.dtype and mode == "add":
+        wide = target.dtype.compute
+        return cast(scatter(cast(target, wide), index, cast(x, wide), axis, mode), target.dtype)
+    if not x.device.has("scatter"):
+        return decompose.scatter(target, index, x, axis, mode)
+    result = target.copy()
+    if 0 not in x.shape:
+        feature: Any = x.device.protocol
+        feature.scatter(result.operand(), index.operand(), x.operand(), axis, mode)
+    return result
+
+
+def argsort(x: Array, axis: int, descending: bool) -> Array:
+    """Stable order along ``axis`` as int64; NaN last."""
+    if x.dtype.compute is not x.dtype:
+        x = cast(x, x.dtype.compute)
+    if not x.device.has("argsort"):
+        return decompose.argsort(x, axis, descending)
+    result = empty(x.device, x.shape, int64)
+    if 0 not in result.shape:
+        feature: Any = x.device.protocol
+        feature.argsort(result.operand(), x.operand(), axis, descending)
+    return result
+
+
+def where(condition: Array, a: Array | Number, b: Array | Number, dtype: DType) -> Array:
+    """``a`` where ``condition`` (bool), else ``b``."""
+    assert condition.dtype is bool_
+    return apply(WHERE, (condition, a, b), dtype)
+
+
+def equal(a: Array, b: Array | Number) -> Array:
+    """Elementwise ``a == b``."""
+    return apply(scalar.EQUAL, (a, b), a.dtype)
+
+
+def copy_to(x: Array, device: Device) -> Array:
+    """``x`` on another device."""
+    if device is x.device:
+        return x
+    if x.dtype.name not in device.caps.storage:
+        raise InvalidArgument(f"[to_device] {device} does not store {x.dtype}; astype() first")
+    return from_numpy(device, x.numpy(), x.dtype)

@@ -1,0 +1,111 @@
+"""Optional features written in required methods, for devices that do not offer them.
+
+They cost O(n m) work and memory where the feature costs O(n): correct everywhere, meant for small
+sizes. A device that matters claims the feature.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from polyback import array, scalar
+from polyback.dtype import bool_, int64
+
+if TYPE_CHECKING:
+    from polyback.array import Array
+
+
+def _last(x: Array, axis: int) -> Array:
+    order = [a for a in range(x.view.ndim) if a != axis] + [axis]
+    return x.with_view(x.view.permute(order))
+
+
+def _back(x: Array, axis: int) -> Array:
+    order = list(range(x.view.ndim - 1))
+    order.insert(axis, x.view.ndim - 1)
+    return x.with_view(x.view.permute(order))
+
+
+def _pick(hit: Array, values: Array) -> Array:
+    """Sum of ``values`` where ``hit`` along the last axis, at most one hit: exact, -0.0 included
+    (-0.0 is the only number that leaves every other one unchanged when added)."""
+    last = (hit.view.ndim - 1,)
+    if values.dtype is bool_:
+        return array.reduce(scalar.ANY, array.where(hit, values, False, bool_), last)
+    nothing = -0.0 if values.dtype.kind in ("float", "complex") else 0
+    return array.reduce(scalar.SUM, array.where(hit, values, nothing, values.dtype), last)
+
+
+def gather(x: Array, index: Array, axis: int) -> Array:
+    """``x`` at ``index`` along ``axis``: compare every index with every position, keep the hit."""
+    source, positions = _last(x, axis), _last(index, axis)
+    n = source.view.ndim
+    wide = source.with_view(source.view.insert(n - 1))
+    at = positions.with_view(positions.view.insert(n))
+    hit = array.equal(at, array.iota(x.device, source.shape[-1]))
+    picked = _pick(hit, wide)
+    return _back(picked.with_view(picked.view.drop(n)), axis)
+
+
+def scatter(
+    target: Array, index: Array, x: Array, axis: int, mode: Literal["set", "add"]
+) -> Array:
+    """``target`` with ``x`` set or added at ``index`` along ``axis``."""
+    old, values, positions = _last(target, axis), _last(x, axis), _last(index, axis)
+    n = old.view.ndim
+    spots = array.iota(x.device, old.shape[-1])
+    spots = spots.with_view(spots.view.insert(1))
+    hit = array.equal(positions.with_view(positions.view.insert(n - 1)), spots)
+    wide = values.with_view(values.view.insert(n - 1))
+    if mode == "add":
+        sums = _pick(hit, wide)
+        total = array.apply(
+            scalar.ADD, (old, sums.with_view(sums.view.drop(n))), target.dtype
+        )
+        return _back(total, axis)
+    writers = array.iota(x.device, values.shape[-1])
+    last = array.reduce(scalar.MAX, array.where(hit, writers, -1, int64), (n,))
+    written = array.apply(scalar.GREATER_EQUAL, (last, 0), int64)
+    won = _pick(array.equal(last, writers), wide)
+    kept = array.where(
+        written.with_view(written.view.drop(n)),
+        won.with_view(won.view.drop(n)),
+        old,
+        target.dtype,
+    )
+    return _back(kept, axis)
+
+
+def argsort(x: Array, axis: int, descending: bool) -> Array:
+    """The rank of an element is the number of elements that come before it."""
+    values = _last(x, axis)
+    n = values.view.ndim
+    length = values.shape[-1]
+    mine = values.with_view(values.view.insert(n))
+    theirs = values.with_view(values.view.insert(n - 1))
+    order = scalar.GREATER if descending else scalar.LESS
+    places = array.iota(x.device, length)
+    column = places.with_view(places.view.insert(1))
+    earlier = array.apply(scalar.LESS, (places, column), int64)
+    if x.dtype is bool_:
+        mine, theirs = array.cast(mine, int64), array.cast(theirs, int64)
+    dtype = mine.dtype
+    before = array.apply(order, (theirs, mine), dtype)
+    tie = array.equal(theirs, mine)
+    if dtype.kind == "float":
+        nan, other_nan = (array.apply(scalar.ISNAN, (v,), dtype) for v in (mine, theirs))
+        number = array.apply(scalar.LOGICAL_NOT, (other_nan,), bool_)
+        before = array.apply(
+            scalar.LOGICAL_OR,
+            (before, array.apply(scalar.LOGICAL_AND, (nan, number), bool_)),
+            bool_,
+        )
+        both = array.apply(scalar.LOGICAL_AND, (nan, other_nan), bool_)
+        tie = array.apply(scalar.LOGICAL_OR, (tie, both), bool_)
+    first = array.apply(scalar.LOGICAL_AND, (tie, earlier), bool_)
+    ahead = array.cast(array.apply(scalar.LOGICAL_OR, (before, first), bool_), int64)
+    rank = array.reduce(scalar.SUM, ahead, (n,))
+    rank = rank.with_view(rank.view.drop(n))
+    index = places.with_view(places.view.expand(rank.shape))
+    blank = array.full(x.device, rank.shape, 0, int64)
+    return _back(scatter(blank, rank, index, n - 1, "set"), axis)

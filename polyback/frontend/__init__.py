@@ -1,0 +1,4 @@
+"""The frontend: what users call. Tensor comes first; functions are built on it."""
+
+from polyback.frontend import tensor as tensor  # noqa: I001  (functions need Tensor)
+from polyback.frontend import functions as functions

@@ -1,0 +1,203 @@
+"""Reverse-mode differentiation by extending the graph: gradients are tensors built from the same
+operations, so a gradient can be differentiated again.
+
+Each tracked tensor has a :class:`Node`: the operation, edges to where its operands came from, and
+just those values that the gradient rule reads. Nodes point only backwards, so reference counting
+frees a graph at once. Traversal uses a heap of creation numbers, not recursion, so depth is no limit.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, final
+
+from polyback.errors import GradientError
+
+if TYPE_CHECKING:
+    from polyback.array import Array
+    from polyback.frontend.op import Op
+    from polyback.frontend.tensor import Tensor
+
+OUTPUT: Final = -1  # in Op.saves: the operation's own result
+_ENABLED: Final = ContextVar("polyback_grad_enabled", default=True)
+_COUNTER: Final = itertools.count()
+
+
+def is_grad_enabled() -> bool:
+    """Are operations being recorded?"""
+    return _ENABLED.get()
+
+
+@contextmanager
+def set_grad_enabled(enabled: bool) -> Iterator[None]:
+    """Record operations, or not, inside a ``with`` block."""
+    token = _ENABLED.set(enabled)
+    try:
+        yield
+    finally:
+        _ENABLED.reset(token)
+
+
+def no_grad() -> Any:
+    """Record nothing inside a ``with`` block.
+
+    >>> import polyback as pb
+    >>> x = pb.ones(2, requires_grad=True)
+    >>> with pb.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+    return set_grad_enabled(False)
+
+
+@final
+class Node:
+    """How a tensor was made. ``edges`` lead to Nodes, to leaf Tensors, or nowhere (None)."""
+
+    __slots__ = ("__weakref__", "edges", "number", "op", "output", "saved", "shapes", "used")
+
+    def __init__(self, op: Op, operands: Sequence[Any], output: Array) -> None:
+        self.number = next(_COUNTER)
+        self.op = op
+        self.edges = tuple(getattr(x, "edge", None) for x in operands)
+        needed = set[int]().union(*(op.saves(k) for k, e in enumerate(self.edges) if e is not None))
+        self.saved = tuple(
+            _Saved(x) if k in needed else None for k, x in enumerate(operands)
+        )
+        self.shapes = tuple(getattr(x, "shape", ()) for x in operands)
+        self.output = (output, output.version) if OUTPUT in needed else None
+        self.used = False
+
+    def values(self) -> tuple[Tensor | None, list[Any]]:
+        """The result and the operands as tensors that are part of the graph (None: not saved)."""
+        from polyback.frontend.tensor import Tensor
+
+        if self.used:
+            raise GradientError(
+                "[backward] this graph was freed by an earlier backward(); want "
+                "backward(retain_graph=True) there, or compute the result again"
+            )
+        y = None
+        if self.output is not None:
+            _check_version(self.op, *self.output)
+            y = Tensor(self.output[0], node=self)
+        operands = [s and s.restore(self.op, e) for s, e in zip(self.saved, self.edges)]
+        return y, operands
+
+    def release(self) -> None:
+        """Let go of everything saved."""
+        self.saved, self.edges, self.output, self.used = (), (), None, True
+
+
+@final
+class _Saved:
+    """An operand kept for the gradient: its numbers and their version, or a Python number."""
+
+    __slots__ = ("value", "version")
+
+    def __init__(self, operand: Any) -> None:
+        array = getattr(operand, "array", None)
+        self.value: Any = operand if array is None else array
+        self.version = -1 if array is None else array.version
+
+    def restore(self, op: Op, edge: Node | Tensor | None) -> Any:
+        from polyback.frontend.tensor import Tensor
+
+        if self.version < 0:
+            return self.value
+        _check_version(op, self.value, self.version)
+        if isinstance(edge, Tensor):
+            return edge
+        return Tensor(self.value, node=edge)
+
+
+def _check_version(op: Op, array: Array, version: int) -> None:
+    if array.version != version:
+        raise GradientError(
+            f"[backward] a value that the gradient of {op.name} needs was modified in place "
+            f"(version {array.version}, want {version}); copy the tensor before writing to it"
+        )
+
+
+def backward(
+    roots: Iterable[tuple[Tensor, Tensor]],
+    stop: set[int] | None = None,
+    *,
+    release: bool = False,
+) -> dict[int, tuple[Any, Tensor]]:
+    """Gradients from (tensor, cotangent) roots, as ``id(edge) -> (edge, gradient)``.
+
+    Without ``stop``: of every leaf reached. With ``stop``, ids of edges: of those, and the search
+    goes no deeper there. ``release`` frees what each node saved once it is done.
+    """
+    sums: dict[int, tuple[Any, Tensor]] = {}  # of leaves and stops: the results
+    pending: dict[int, Tensor] = {}  # of nodes still to be visited
+    heap: list[tuple[int, Node]] = []
+
+    def send(edge: Any, gradient: Tensor) -> None:
+        key = id(edge)
+        if stop is not None and key in stop or not isinstance(edge, Node):
+            if stop is None or key in stop:
+                sums[key] = (edge, sums[key][1] + gradient if key in sums else gradient)
+        elif key in pending:
+            pending[key] = pending[key] + gradient
+        else:
+            pending[key] = gradient
+            heapq.heappush(heap, (-edge.number, edge))
+
+    for tensor, cotangent in roots:
+        if tensor.edge is not None:
+            send(tensor.edge, cotangent)
+    while heap:
+        node = heapq.heappop(heap)[1]
+        gradient = pending.pop(id(node))
+        y, operands = node.values()
+        for k, edge in enumerate(node.edges):
+            if edge is not None:
+                part = node.op.gradient(k, gradient, y, *operands)
+                send(edge, _unbroadcast(part, node.shapes[k]))
+        if release:
+            node.release()
+    return sums
+
+
+def _unbroadcast(gradient: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Sum over the axes that broadcasting added or stretched."""
+    if gradient.shape == shape:
+        return gradient
+    from polyback.frontend.functions import broadcast_to, reshape, sum
+
+    if gradient.size < _size(shape):
+        return broadcast_to(gradient, shape)
+    new = gradient.ndim - len(shape)
+    stretched = (k for k, n in enumerate(gradient.shape) if k < new or shape[k - new] != n)
+    return reshape(sum(gradient, axis=tuple(stretched), keepdims=True), shape)
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    result = 1
+    for n in shape:
+        result *= n
+    return result
+
+
+def subgraph(outputs: Iterable[Tensor], stop: set[int]) -> tuple[list[Node], list[Tensor]]:
+    """All nodes below ``outputs`` in order of creation, and the leaves; edges in ``stop`` end it."""
+    nodes: dict[int, Node] = {}
+    leaves: dict[int, Tensor] = {}
+    stack: list[Any] = [t.edge for t in outputs if t.edge is not None]
+    while stack:
+        edge = stack.pop()
+        if id(edge) in nodes or id(edge) in leaves or id(edge) in stop:
+            continue
+        if isinstance(edge, Node):
+            nodes[id(edge)] = edge
+            stack.extend(e for e in edge.edges if e is not None)
+        else:
+            leaves[id(edge)] = edge
+    return sorted(nodes.values(), key=lambda n: n.number), list(leaves.values())

@@ -1,0 +1,105 @@
+"""Activations, and other formulas over the scalar functions; each fuses into one program."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from polyback import scalar
+from polyback.errors import InvalidArgument
+from polyback.frontend.functions.elementwise import apply
+from polyback.frontend.functions.exponential import erf, logaddexp, sigmoid
+from polyback.frontend.functions.trigonometry import tanh
+from polyback.frontend.tensor import Tensor
+
+
+def relu(x: Tensor, /) -> Tensor:
+    """``max(x, 0)``. Real types; the gradient at 0 is 0.
+
+    >>> import polyback as pb
+    >>> pb.relu(pb.asarray([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+    return apply(scalar.RELU, x)
+
+
+def leaky_relu(x: Tensor, /, negative_slope: float = 0.01) -> Tensor:
+    """``x`` above 0, ``negative_slope * x`` below.
+
+    >>> import polyback as pb
+    >>> pb.leaky_relu(pb.asarray([-1.0, 2.0]), 0.5).tolist()
+    [-0.5, 2.0]
+    """
+    return where(x > 0, x, x * negative_slope)
+
+
+def silu(x: Tensor, /) -> Tensor:
+    """``x * sigmoid(x)``, also called swish (Elfwing et al., 2018).
+
+    >>> import polyback as pb
+    >>> pb.silu(pb.asarray([0.0])).tolist()
+    [0.0]
+    """
+    return x * sigmoid(x)
+
+
+def gelu(x: Tensor, /, approximate: Literal["none", "tanh"] = "none") -> Tensor:
+    """``x * Phi(x)`` with the normal distribution function Phi (Hendrycks and Gimpel, 2016).
+
+    ``"none"``: ``x/2 * (1 + erf(x / sqrt 2))``; ``"tanh"``: the paper's approximation
+    ``x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x**3)))``.
+
+    >>> import polyback as pb
+    >>> pb.gelu(pb.asarray([0.0])).tolist()
+    [0.0]
+    """
+    if approximate == "none":
+        return 0.5 * x * (1.0 + erf(x * math.sqrt(0.5)))
+    if approximate == "tanh":
+        return 0.5 * x * (1.0 + tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * (x * x * x))))
+    raise InvalidArgument(f"[gelu] approximate={approximate!r}; want 'none' or 'tanh'")
+
+
+def elu(x: Tensor, /, alpha: float = 1.0) -> Tensor:
+    """``x`` above 0, ``alpha * (exp(x) - 1)`` below (Clevert et al., 2016).
+
+    >>> import polyback as pb
+    >>> pb.elu(pb.asarray([0.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+    below = apply(scalar.EXPM1, apply(scalar.MINIMUM, x, 0.0))  # no overflow in the unused arm
+    return where(x > 0, x, alpha * below)
+
+
+def softplus(x: Tensor, /) -> Tensor:
+    """``log(1 + exp(x))`` without overflow.
+
+    >>> import polyback as pb
+    >>> float(pb.softplus(pb.asarray(1000.0)))
+    1000.0
+    """
+    return logaddexp(x, 0.0)
+
+
+def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Tensor:
+    """``x`` limited to [``min``, ``max``]; None leaves a side open. NaN stays NaN. Real types.
+
+    >>> import polyback as pb
+    >>> pb.clip(pb.asarray([-5, 0, 5]), -1, 1).tolist()
+    [-1, 0, 1]
+    """
+    if min is not None:
+        x = apply(scalar.MAXIMUM, x, min)
+    if max is not None:
+        x = apply(scalar.MINIMUM, x, max)
+    return x
+
+
+def where(condition: Tensor, x1: Any, x2: Any, /) -> Tensor:
+    """``x1`` where ``condition`` is true, else ``x2``; all three broadcast.
+
+    >>> import polyback as pb
+    >>> pb.where(pb.asarray([True, False]), 1, 2).tolist()
+    [1, 2]
+    """
+    return apply(scalar.WHERE, condition, x1, x2)

@@ -1,0 +1,360 @@
+"""Making tensors, and moving them between devices.
+
+The device is: the keyword, else that of the inputs, else that of ``default_device``, else the best
+installed CPU backend. Python floats become float32, ints int64, complex numbers complex64.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
+
+from polyback import array
+from polyback.array import Array
+from polyback.dtype import (
+    DEFAULT_FLOAT,
+    DEFAULT_INT,
+    DType,
+    bool_,
+    complex64,
+    dtype_of,
+    float32,
+)
+from polyback.errors import DTypeError, InvalidArgument, ShapeError
+from polyback.frontend.defaults import find_device
+from polyback.frontend.functions.elementwise import apply, astype, cast
+from polyback.frontend.op import Op, run
+from polyback.frontend.tensor import Tensor
+from polyback.runtime import Device
+from polyback.scalar import WHERE
+from polyback.view import Shape, check_shape
+
+Where = str | Device | None
+
+
+@final
+class ToDevice(Op):
+    """``y = x`` on another device; the gradient travels back."""
+
+    name = "to_device"
+
+    def __init__(self, source: Device, target: Device) -> None:
+        self.source, self.target = source, target
+
+    def forward(self, x: Array) -> Array:
+        return array.copy_to(x, self.target)
+
+    def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
+        return to_device(g, self.source)
+
+
+def to_device(x: Tensor, device: Device) -> Tensor:
+    """``x`` on ``device``; itself if it is there already."""
+    return x if x.device is device else run(ToDevice(x.device, device), x)
+
+
+def asarray(
+    obj: Any,
+    /,
+    *,
+    dtype: Any = None,
+    device: Where = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """A tensor from numbers, nested sequences, NumPy arrays, buffers or another tensor.
+
+    ``copy=None`` copies only what must be copied; False raises InvalidArgument if a copy is needed.
+    Raises ShapeError for ragged sequences, DTypeError for contents that are not numbers.
+
+    >>> import polyback as pb
+    >>> pb.asarray([[1, 2], [3, 4]]).shape
+    (2, 2)
+    """
+    target = None if dtype is None else dtype_of(dtype)
+    if isinstance(obj, Tensor):
+        result = obj if device is None else to_device(obj, find_device(device))
+        if target is not None:
+            result = cast(result, target)
+        if copy is False and result is not obj:
+            raise InvalidArgument("[asarray] copy=False, but the dtype or device differs")
+        if copy and result is obj:
+            result = Tensor(obj.array.copy()) if obj.edge is None else apply_copy(obj)
+    else:
+        if copy is False:
+            raise InvalidArgument("[asarray] copy=False: host data is always copied to the device")
+        values = _host(obj)
+        target = target or _host_dtype(obj, values)
+        result = Tensor(array.from_numpy(_storing(find_device(device), target), values, target))
+    if requires_grad:
+        result = result.detach() if result.edge is None and result is not obj else result
+        result.requires_grad = True
+    return result
+
+
+def apply_copy(x: Tensor) -> Tensor:
+    """A copy that stays in the graph."""
+    from polyback.scalar import POSITIVE
+
+    return apply(POSITIVE, x)
+
+
+def _host(obj: Any) -> np.ndarray[Any, Any]:
+    if isinstance(obj, (list, tuple)) and _holds_tensor(obj):
+        raise DTypeError("[asarray] got a sequence of tensors; want pb.stack(...)")
+    try:
+        values = np.asarray(obj)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ShapeError(f"[asarray] {error}; want numbers nested evenly") from None
+    if values.dtype == object and values.size:
+        raise DTypeError(f"[asarray] got {type(obj).__name__} of objects; want numbers that fit")
+    return values
+
+
+def _holds_tensor(obj: Sequence[Any]) -> bool:
+    return any(
+        isinstance(x, Tensor) or (isinstance(x, (list, tuple)) and _holds_tensor(x)) for x in obj
+    )
+
+
+def _host_dtype(obj: Any, values: np.ndarray[Any, Any]) -> DType:
+    """NumPy arrays keep their type; Python numbers take the defaults."""
+    if hasattr(obj, "dtype") or isinstance(obj, (bytes, bytearray, memoryview)):
+        return dtype_of(values.dtype)
+    if values.dtype.kind == "f":
+        return DEFAULT_FLOAT
+    return complex64 if values.dtype.kind == "c" else dtype_of(values.dtype)
+
+
+def _storing(device: Device, dtype: DType) -> Device:
+    if dtype.name not in device.caps.storage:
+        raise DTypeError(
+            f"[dtype] {device} does not store {dtype}; it stores "
+            f"{', '.join(sorted(device.caps.storage))}"
+        )
+    return device
+
+
+def _shape(shape: int | Sequence[int], op: str) -> Shape:
+    return check_shape((shape,) if isinstance(shape, int) else tuple(shape), op)
+
+
+def full(
+    shape: int | Sequence[int],
+    fill_value: bool | int | float | complex,
+    *,
+    dtype: Any = None,
+    device: Where = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """``fill_value`` everywhere. Raises ShapeError for negative or overflowing sizes.
+
+    >>> import polyback as pb
+    >>> pb.full((2,), 7).tolist()
+    [7, 7]
+    """
+    target = dtype_of(type(fill_value) if dtype is None else dtype)
+    sizes = _shape(shape, "full")
+    where = _storing(find_device(device), target)
+    result = array.empty(where, sizes, target)
+    result.assign(fill_value)
+    return Tensor(result, requires_grad=requires_grad)
+
+
+def zeros(
+    shape: int | Sequence[int],
+    *,
+    dtype: Any = None,
+    device: Where = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Zeros, float32 unless ``dtype`` says otherwise.
+
+    >>> import polyback as pb
+    >>> pb.zeros(2).tolist()
+    [0.0, 0.0]
+    """
+    return full(
+        shape, 0, dtype=dtype or DEFAULT_FLOAT, device=device, requires_grad=requires_grad
+    )
+
+
+def ones(
+    shape: int | Sequence[int],
+    *,
+    dtype: Any = None,
+    device: Where = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Ones, float32 unless ``dtype`` says otherwise.
+
+    >>> import polyback as pb
+    >>> pb.ones(2).tolist()
+    [1.0, 1.0]
+    """
+    return full(
+        shape, 1, dtype=dtype or DEFAULT_FLOAT, device=device, requires_grad=requires_grad
+    )
+
+
+def empty(shape: int | Sequence[int], *, dtype: Any = None, device: Where = None) -> Tensor:
+    """Memory with undefined contents, float32 unless ``dtype`` says otherwise.
+
+    >>> import polyback as pb
+    >>> pb.empty((2, 3)).shape
+    (2, 3)
+    """
+    target = dtype_of(dtype or DEFAULT_FLOAT)
+    where = _storing(find_device(device), target)
+    return Tensor(array.empty(where, _shape(shape, "empty"), target))
+
+
+def full_like(
+    x: Tensor, /, fill_value: Any, *, dtype: Any = None, device: Where = None
+) -> Tensor:
+    """``fill_value`` in the shape, type and place of ``x``.
+
+    >>> import polyback as pb
+    >>> pb.full_like(pb.zeros(2), 7).tolist()
+    [7.0, 7.0]
+    """
+    return full(x.shape, fill_value, dtype=dtype or x.dtype, device=device or x.device)
+
+
+def zeros_like(x: Tensor, /, *, dtype: Any = None, device: Where = None) -> Tensor:
+    """Zeros in the shape, type and place of ``x``.
+
+    >>> import polyback as pb
+    >>> pb.zeros_like(pb.ones(2)).tolist()
+    [0.0, 0.0]
+    """
+    return full_like(x, 0, dtype=dtype, device=device)
+
+
+def ones_like(x: Tensor, /, *, dtype: Any = None, device: Where = None) -> Tensor:
+    """Ones in the shape, type and place of ``x``.
+
+    >>> import polyback as pb
+    >>> pb.ones_like(pb.zeros(2)).tolist()
+    [1.0, 1.0]
+    """
+    return full_like(x, 1, dtype=dtype, device=device)
+
+
+def empty_like(x: Tensor, /, *, dtype: Any = None, device: Where = None) -> Tensor:
+    """Undefined contents in the shape, type and place of ``x``.
+
+    >>> import polyback as pb
+    >>> pb.empty_like(pb.zeros(2)).shape
+    (2,)
+    """
+    return empty(x.shape, dtype=dtype or x.dtype, device=device or x.device)
+
+
+def arange(
+    start: float,
+    /,
+    stop: float | None = None,
+    step: float = 1,
+    *,
+    dtype: Any = None,
+    device: Where = None,
+) -> Tensor:
+    """``start, start + step, ...`` below ``stop`` (``arange(n)`` counts from 0).
+
+    Raises InvalidArgument for a step of 0.
+
+    >>> import polyback as pb
+    >>> pb.arange(3).tolist(), pb.arange(1, 2, 0.5).tolist()
+    ([0, 1, 2], [1.0, 1.5])
+    """
+    first, last = (0, start) if stop is None else (start, stop)
+    if step == 0:
+        raise InvalidArgument("[arange] step is 0; want another number")
+    whole = all(isinstance(v, int) for v in (first, last, step))
+    target = dtype_of(dtype) if dtype is not None else (DEFAULT_INT if whole else DEFAULT_FLOAT)
+    length = max(0, math.ceil((last - first) / step))
+    where = _storing(find_device(device), target)
+    (length,) = check_shape((length,), "arange")
+    index = Tensor(array.iota(where, length))
+    if target.is_integer:
+        return cast(index * int(step) + int(first), target)
+    exact = dtype_of("float64") if "float64" in where.caps.storage else float32
+    return cast(cast(index, exact) * float(step) + float(first), target)
+
+
+def linspace(
+    start: float,
+    stop: float,
+    /,
+    num: int,
+    *,
+    dtype: Any = None,
+    device: Where = None,
+    endpoint: bool = True,
+) -> Tensor:
+    """``num`` evenly spaced numbers from ``start`` to ``stop``.
+
+    >>> import polyback as pb
+    >>> pb.linspace(0.0, 1.0, 3).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    if num < 0:
+        raise InvalidArgument(f"[linspace] num={num}; want 0 or more")
+    values = np.linspace(start, stop, num, endpoint=endpoint)
+    return asarray(values, dtype=dtype or DEFAULT_FLOAT, device=device)
+
+
+def eye(
+    n_rows: int,
+    n_cols: int | None = None,
+    /,
+    *,
+    k: int = 0,
+    dtype: Any = None,
+    device: Where = None,
+) -> Tensor:
+    """Ones on diagonal ``k``, zeros elsewhere.
+
+    >>> import polyback as pb
+    >>> pb.eye(2).tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    columns = n_rows if n_cols is None else n_cols
+    check_shape((n_rows, columns), "eye")
+    where = find_device(device)
+    rows, spots = Tensor(array.iota(where, n_rows)), Tensor(array.iota(where, columns))
+    return astype(rows[:, None] + k == spots, dtype or DEFAULT_FLOAT)
+
+
+def tril(x: Tensor, /, *, k: int = 0) -> Tensor:
+    """The lower triangle of the last two axes, up to diagonal ``k``; zeros elsewhere.
+
+    >>> import polyback as pb
+    >>> pb.tril(pb.ones((2, 2))).tolist()
+    [[1.0, 0.0], [1.0, 1.0]]
+    """
+    return apply(WHERE, _below(x, k), x, False if x.dtype is bool_ else 0)
+
+
+def triu(x: Tensor, /, *, k: int = 0) -> Tensor:
+    """The upper triangle of the last two axes, from diagonal ``k``; zeros elsewhere.
+
+    >>> import polyback as pb
+    >>> pb.triu(pb.ones((2, 2))).tolist()
+    [[1.0, 1.0], [0.0, 1.0]]
+    """
+    return apply(WHERE, _below(x, k - 1), False if x.dtype is bool_ else 0, x)
+
+
+def _below(x: Tensor, k: int) -> Tensor:
+    if x.ndim < 2:
+        raise ShapeError(f"[tril] got shape {x.shape}; want at least 2 axes")
+    rows, columns = (Tensor(array.iota(x.device, n)) for n in x.shape[-2:])
+    below: Tensor = columns <= rows[:, None] + k
+    return below
+
+

@@ -1,0 +1,195 @@
+"""Elementwise: the one Op of all scalar functions, type promotion, and casts.
+
+The public functions are in arithmetic, exponential, trigonometry, rounding, comparison and activation: one
+hand-written def per row of the scalar table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache, reduce
+from typing import Any, final
+
+import numpy as np
+
+from polyback import array, dtype as dt
+from polyback.array import Array
+from polyback.dtype import DEFAULT_FLOAT, DType, bool_, dtype_of, float32, promote, scalar_dtype
+from polyback.errors import DTypeError, GradientError, ShapeError
+from polyback.frontend.autograd import OUTPUT, is_grad_enabled
+from polyback.frontend.op import Op, run
+from polyback.frontend.tensor import Tensor
+from polyback.program import Builder, Input
+from polyback.scalar import WHERE, Scalar
+
+NUMBERS = (bool, int, float, complex)
+
+
+@final
+class Elementwise(Op):
+    """``y[i] = row(x0[i], x1[i], ...)`` with broadcasting; the gradient is the row's."""
+
+    def __init__(self, row: Scalar, dtype: DType) -> None:
+        self.row, self.dtype = row, dtype
+        self.differentiable = row.grad is not None
+
+    @property
+    def name(self) -> str:
+        return self.row.name
+
+    def forward(self, *operands: Any) -> Array:
+        return array.apply(self.row, operands, self.dtype)
+
+    def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
+        rule = self.row.grad[operand] if self.row.grad else None
+        if rule is None:
+            return g * 0.0
+        result: Tensor = rule(g, y, *operands)
+        return result
+
+    def tangent(self, tangents: Sequence[Tensor | None], y: Any, *operands: Any) -> Tensor:
+        # The Jacobian is diagonal, so the rule that pulls a gradient back also pushes a tangent on.
+        parts = [
+            self.gradient(k, t, y, *operands) for k, t in enumerate(tangents) if t is not None
+        ]
+        return reduce(lambda a, b: a + b, parts)
+
+    def saves(self, operand: int) -> frozenset[int]:
+        return _reads(self.row, operand)
+
+
+@cache
+def _reads(row: Scalar, operand: int) -> frozenset[int]:
+    """Which values the gradient rule reads, found by writing the rule as a Program."""
+    rule = row.grad[operand] if row.grad else None
+    if rule is None:
+        return frozenset()
+    types = [bool_ if row is WHERE and k == 0 else float32 for k in range(row.arity)]
+    builder = Builder([Input(float32), Input(float32), *(Input(t) for t in types)])
+    result = rule(*(builder.value(k) for k in range(2 + row.arity)))
+    reached, stack = set[int](), [result.number]
+    while stack:
+        number = stack.pop()
+        reached.add(number)
+        if number >= len(builder.inputs):
+            stack.extend(builder.instrs[number - len(builder.inputs)].args)
+    names = {1: OUTPUT, **{2 + k: k for k in range(row.arity)}}
+    return frozenset(names[n] for n in reached if n in names)
+
+
+@final
+class Cast(Op):
+    """``y = x`` converted to ``dtype``; the gradient is converted back."""
+
+    name = "astype"
+
+    def __init__(self, source: DType, dtype: DType) -> None:
+        self.source, self.dtype = source, dtype
+        self.differentiable = dtype.kind in ("float", "complex")
+
+    def forward(self, x: Array) -> Array:
+        return array.cast(x, self.dtype)
+
+    def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
+        return cast(g, self.source)
+
+
+def cast(x: Tensor, dtype: DType) -> Tensor:
+    """``x`` itself if it has this type, else converted."""
+    return x if x.dtype is dtype else run(Cast(x.dtype, dtype), x)
+
+
+def apply(row: Scalar, *operands: Any) -> Tensor:
+    """Apply a row to tensors and numbers: promote, check, run.
+
+    Raises DTypeError for a type that the row does not take, ShapeError if shapes do not broadcast,
+    DeviceMismatch for operands on different devices.
+    """
+    given = tuple(x if isinstance(x, (Tensor, *NUMBERS)) else _number(row, x) for x in operands)
+    skip = 1 if row is WHERE else 0
+    dtype = _operand_dtype(row, given[skip:])
+    ready = [cast(x, dtype) if isinstance(x, Tensor) else x for x in given[skip:]]
+    if skip:
+        condition = given[0]
+        if not isinstance(condition, Tensor):
+            raise DTypeError(f"[where] the condition is {condition!r}; want a bool tensor")
+        ready.insert(0, cast(condition, bool_))
+    return run(Elementwise(row, dtype), *ready)
+
+
+def _number(row: Scalar, value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise DTypeError(
+        f"[{row.name}] got {type(value).__name__}; want tensors and numbers: convert with "
+        f"asarray(..., device=)"
+    )
+
+
+def result_type(*operands: Any) -> DType:
+    """The type that tensors, dtypes and Python numbers promote to.
+
+    >>> import polyback as pb
+    >>> pb.result_type(pb.int8, pb.uint8), pb.result_type(pb.float32, 2)
+    (polyback.int16, polyback.float32)
+    """
+    types = [x.dtype if isinstance(x, Tensor) else x for x in operands]
+    arrays = [t for t in types if isinstance(t, DType)]
+    numbers = [t for t in types if not isinstance(t, DType)]
+    if not arrays:
+        return reduce(promote, (dtype_of(type(n)) for n in numbers))
+    result = reduce(promote, arrays)
+    for number in numbers:
+        result = promote(result, scalar_dtype(number, result))
+    return result
+
+
+def _operand_dtype(row: Scalar, operands: Sequence[Any]) -> DType:
+    dtype = result_type(*operands)
+    if dtype.compute in row.takes:
+        return dtype
+    if DEFAULT_FLOAT in row.takes and dtype.kind in ("int", "uint") and dt.int32 not in row.takes:
+        return DEFAULT_FLOAT  # exp(int tensor), int / int
+    wants = ", ".join(sorted(d.name for d in row.takes))
+    raise DTypeError(f"[{row.name}] does not take {dtype}; want one of {wants}: use astype()")
+
+
+def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
+    """``x`` converted to ``dtype``; float to int truncates. Differentiable between float types.
+
+    >>> import polyback as pb
+    >>> pb.astype(pb.asarray([1.7, -1.7]), pb.int32).tolist()
+    [1, -1]
+    """
+    target = dtype_of(dtype)
+    if device is not None:
+        from polyback.frontend.functions.creation import to_device
+        from polyback.runtime import device as find
+
+        x = to_device(x, find(device))
+    if x.dtype is target:
+        return Tensor(x.array.copy()) if copy and x.edge is None else x
+    return cast(x, target)
+
+
+def in_place(target: Tensor, result: Tensor) -> Tensor:
+    """What ``target += ...`` leaves behind: written into its buffer, or, inside a graph, the new
+    tensor. Raises GradientError for a leaf being recorded, DTypeError or ShapeError when the result
+    does not fit the target."""
+    if result is NotImplemented:
+        return result
+    if result.shape != target.shape:
+        raise ShapeError(f"[in place] the result is {result.shape}; the target is {target.shape}")
+    if result.dtype is not target.dtype:
+        raise DTypeError(
+            f"[in place] the result is {result.dtype}; the target is {target.dtype}: use x = x + y"
+        )
+    if is_grad_enabled() and (target.requires_grad or result.requires_grad):
+        if target.requires_grad_:
+            raise GradientError(
+                "[in place] a leaf that requires a gradient cannot be changed while recording; "
+                "want `with pb.no_grad():` around the update"
+            )
+        return result
+    target.array.assign(result.array, consume=True)
+    return target

@@ -1,0 +1,281 @@
+"""Reductions and statistics along axes."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+from math import prod as product
+from typing import Any, final
+
+from polyback import array
+from polyback.array import Array
+from polyback.dtype import DEFAULT_FLOAT, DType, bool_, dtype_of, int64, uint64
+from polyback.errors import DTypeError, InvalidArgument
+from polyback.frontend.autograd import OUTPUT
+from polyback.frontend.functions.activation import where
+from polyback.frontend.functions.comparison import logical_and
+from polyback.frontend.functions.creation import arange
+from polyback.frontend.functions.elementwise import cast
+from polyback.frontend.functions.exponential import exp, log
+from polyback.frontend.functions.rounding import isfinite
+from polyback.frontend.functions.shape import broadcast_to, reshape
+from polyback.frontend.op import Op, run
+from polyback.frontend.tensor import Tensor
+from polyback.scalar import ALL_OF, ANY, MAX, MIN, PROD, SUM, Reduction
+from polyback.view import Shape, normalize_axes, normalize_axis
+
+Axis = int | Sequence[int] | None
+
+
+@final
+class Reduce(Op):
+    """``y = op over axes of x``, which keep size 1."""
+
+    def __init__(self, op: Reduction, axes: tuple[int, ...], shape: Shape) -> None:
+        self.op, self.axes, self.shape = op, axes, shape
+        self.differentiable = op not in (ANY, ALL_OF)
+
+    @property
+    def name(self) -> str:
+        return self.op.name
+
+    def forward(self, x: Array) -> Array:
+        return array.reduce(self.op, x, self.axes)
+
+    def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
+        return broadcast_to(g, self.shape) * _slope(self.op, self.axes, y, *operands)
+
+    def tangent(self, tangents: Sequence[Tensor | None], y: Any, *operands: Any) -> Tensor:
+        (t,) = tangents
+        assert t is not None
+        return run(Reduce(SUM, self.axes, self.shape), t * _slope(self.op, self.axes, y, *operands))
+
+    def saves(self, operand: int) -> frozenset[int]:
+        return frozenset() if self.op is SUM else frozenset({0, OUTPUT})
+
+
+def _slope(op: Reduction, axes: tuple[int, ...], y: Any, x: Any) -> Any:
+    """dy/dx, elementwise."""
+    if op is SUM:
+        return 1.0
+    if op in (MAX, MIN):  # equal extremes share the gradient
+        wins = cast(x == y, x.dtype)
+        return wins / sum(wins, axis=axes, keepdims=True)
+    zero = x == 0  # prod: y / x, but the product of the others where x is the only zero
+    zeros = sum(cast(zero, int64), axis=axes, keepdims=True)
+    others = prod(where(zero, 1.0, x), axis=axes, keepdims=True)
+    alone = where(logical_and(zero, zeros == 1), others, 0.0)
+    return where(zeros == 0, others / where(zero, 1.0, x), alone)
+
+
+def _reduce(op: Reduction, x: Tensor, axis: Axis, keepdims: bool) -> Tensor:
+    axes = normalize_axes(axis, x.ndim, op.name)
+    if x.dtype.compute not in op.takes:
+        wants = ", ".join(sorted(d.name for d in op.takes))
+        raise DTypeError(f"[{op.name}] does not take {x.dtype}; want one of {wants}")
+    if op.identity is None and 0 in (x.shape[a] for a in axes):
+        raise InvalidArgument(f"[{op.name}] shape {x.shape} has nothing to reduce along {axes}")
+    result = run(Reduce(op, axes, x.shape), x) if axes else x
+    return result if keepdims else _without(result, axes)
+
+
+def _without(x: Tensor, axes: tuple[int, ...]) -> Tensor:
+    return reshape(x, tuple(n for a, n in enumerate(x.shape) if a not in axes))
+
+
+def _accumulator(x: Tensor, dtype: Any) -> DType:
+    """Sums of integers widen to 64 bits."""
+    if dtype is not None:
+        return dtype_of(dtype)
+    if x.dtype.kind in ("bool", "int"):
+        return int64
+    return uint64 if x.dtype.kind == "uint" else x.dtype
+
+
+def sum(x: Tensor, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+    """The sum along ``axis`` (None: all). Integers and bool add up in 64 bits.
+
+    Error: at most ``K(n) u sum|terms|``, K(n) = min(n + 2, 8 + 2 sqrt n), for n floating terms.
+
+    >>> import polyback as pb
+    >>> pb.sum(pb.asarray([[1, 2], [3, 4]]), axis=0).tolist()
+    [4, 6]
+    """
+    return _reduce(SUM, cast(x, _accumulator(x, dtype)), axis, keepdims)
+
+
+def prod(x: Tensor, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
+    """The product along ``axis`` (None: all). Integers and bool multiply in 64 bits.
+
+    >>> import polyback as pb
+    >>> int(pb.prod(pb.asarray([2, 3, 4])))
+    24
+    """
+    return _reduce(PROD, cast(x, _accumulator(x, dtype)), axis, keepdims)
+
+
+def max(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The largest element along ``axis``; NaN if there is one. Real types.
+
+    Equal extremes share the gradient. Raises InvalidArgument where there is nothing to compare.
+
+    >>> import polyback as pb
+    >>> pb.max(pb.asarray([[1, 5], [3, 4]]), axis=1).tolist()
+    [5, 4]
+    """
+    return _reduce(MAX, x, axis, keepdims)
+
+
+def min(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The smallest element along ``axis``; NaN if there is one. Real types.
+
+    Equal extremes share the gradient. Raises InvalidArgument where there is nothing to compare.
+
+    >>> import polyback as pb
+    >>> pb.min(pb.asarray([[1, 5], [3, 4]]), axis=1).tolist()
+    [1, 3]
+    """
+    return _reduce(MIN, x, axis, keepdims)
+
+
+def any(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Is any element along ``axis`` true (not zero)?
+
+    >>> import polyback as pb
+    >>> pb.any(pb.asarray([[0, 1], [0, 0]]), axis=1).tolist()
+    [True, False]
+    """
+    return _reduce(ANY, cast(x, bool_), axis, keepdims)
+
+
+def all(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Are all elements along ``axis`` true (not zero)?
+
+    >>> import polyback as pb
+    >>> pb.all(pb.asarray([[1, 1], [0, 1]]), axis=1).tolist()
+    [True, False]
+    """
+    return _reduce(ALL_OF, cast(x, bool_), axis, keepdims)
+
+
+def _floating(x: Tensor) -> Tensor:
+    return x if x.dtype.kind in ("float", "complex") else cast(x, DEFAULT_FLOAT)
+
+
+def _count(x: Tensor, axis: Axis) -> int:
+    return product(x.shape[a] for a in normalize_axes(axis, x.ndim, "mean"))
+
+
+def mean(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The arithmetic mean along ``axis`` (None: all); NaN of nothing.
+
+    >>> import polyback as pb
+    >>> float(pb.mean(pb.asarray([1.0, 2.0, 6.0])))
+    3.0
+    """
+    n = _count(x, axis)
+    total = sum(_floating(x), axis=axis, keepdims=keepdims)
+    return total * (1.0 / n) if n and n & (n - 1) == 0 else total / float(n)
+
+
+def var(
+    x: Tensor, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False
+) -> Tensor:
+    """The variance along ``axis``: ``sum((x - mean)**2) / (n - correction)``.
+
+    >>> import polyback as pb
+    >>> float(pb.var(pb.asarray([1.0, 3.0])))
+    1.0
+    """
+    x = _floating(x)
+    centred = x - mean(x, axis=axis, keepdims=True)
+    freedom = builtins.max(_count(x, axis) - correction, 0.0)
+    return sum(centred * centred, axis=axis, keepdims=keepdims) / float(freedom)
+
+
+def std(
+    x: Tensor, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False
+) -> Tensor:
+    """The standard deviation along ``axis``: the square root of :func:`var`.
+
+    >>> import polyback as pb
+    >>> float(pb.std(pb.asarray([1.0, 3.0])))
+    1.0
+    """
+    from polyback.frontend.functions.arithmetic import sqrt
+
+    return sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
+
+
+def count_nonzero(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """How many elements along ``axis`` are not zero, as int64.
+
+    >>> import polyback as pb
+    >>> int(pb.count_nonzero(pb.asarray([0, 3, 0, 1])))
+    2
+    """
+    return sum(cast(x, bool_), axis=axis, keepdims=keepdims)
+
+
+def logsumexp(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """``log(sum(exp(x)))`` along ``axis`` without overflow.
+
+    >>> import polyback as pb
+    >>> float(pb.logsumexp(pb.asarray([1000.0, -1000.0])))
+    1000.0
+    """
+    axes = normalize_axes(axis, x.ndim, "logsumexp")
+    top = max(x.detach(), axis=axes, keepdims=True)
+    top = where(isfinite(top), top, 0.0)  # all -inf, or an inf: no inf - inf
+    result = log(sum(exp(x - top), axis=axes, keepdims=True)) + top
+    return result if keepdims else _without(result, axes)
+
+
+def _arg(op: Reduction, x: Tensor, axis: int | None, keepdims: bool) -> Tensor:
+    """The first position of the extreme (or of NaN): the least position where x equals it."""
+    name = f"arg{op.name}"
+    flat = axis is None
+    source = x.detach()
+    if flat:
+        source, spot = reshape(source, source.size), 0
+    else:
+        assert axis is not None
+        spot = normalize_axis(axis, x.ndim, name)
+    n = source.shape[spot]
+    if n == 0:
+        raise InvalidArgument(f"[{name}] shape {x.shape} has nothing to compare")
+    best = _reduce(op, source, spot, keepdims=True)
+    hit = source == best
+    if source.dtype.is_floating:
+        hit = hit | (source != source)
+    spots = reshape(
+        arange(n, device=x.device), tuple(n if a == spot else 1 for a in range(source.ndim))
+    )
+    found = _reduce(MIN, where(hit, spots, n), spot, keepdims=True)
+    if flat:
+        return reshape(found, (1,) * x.ndim if keepdims else ())
+    return found if keepdims else _without(found, (spot,))
+
+
+def argmax(x: Tensor, /, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """The first index of the largest element along ``axis`` (None: of the flattened tensor), int64.
+
+    NaN counts as largest. Raises InvalidArgument where there is nothing to compare.
+
+    >>> import polyback as pb
+    >>> int(pb.argmax(pb.asarray([1, 5, 5])))
+    1
+    """
+    return _arg(MAX, x, axis, keepdims)
+
+
+def argmin(x: Tensor, /, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """The first index of the smallest element along ``axis`` (None: of the flattened tensor), int64.
+
+    NaN counts as smallest. Raises InvalidArgument where there is nothing to compare.
+
+    >>> import polyback as pb
+    >>> int(pb.argmin(pb.asarray([4, 2, 2])))
+    1
+    """
+    return _arg(MIN, x, axis, keepdims)

@@ -1,0 +1,56 @@
+"""Sorting and ranking along an axis."""
+
+from __future__ import annotations
+
+from typing import final
+
+from polyback import array
+from polyback.array import Array
+from polyback.errors import InvalidArgument
+from polyback.frontend.functions.indexing import take_along_axis
+from polyback.frontend.op import Op, run
+from polyback.frontend.tensor import Tensor
+from polyback.view import normalize_axis
+
+
+@final
+class ArgSort(Op):
+    """The indexes that sort x; constant for gradients."""
+
+    differentiable = False
+
+    def __init__(self, axis: int, descending: bool) -> None:
+        self.axis, self.descending = axis, descending
+
+    def forward(self, x: Array) -> Array:
+        return array.argsort(x, self.axis, self.descending)
+
+    def gradient(self, operand: int, g: Tensor, y: object, *operands: object) -> Tensor:
+        raise AssertionError("argsort is not differentiable")
+
+
+def argsort(
+    x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: bool = True
+) -> Tensor:
+    """The indexes (int64) that sort ``x`` along ``axis``; always stable, NaN last. Real types.
+
+    >>> import polyback as pb
+    >>> pb.argsort(pb.asarray([3, 1, 2])).tolist()
+    [1, 2, 0]
+    """
+    if x.dtype.kind == "complex":
+        raise InvalidArgument("[argsort] complex numbers have no order")
+    return run(ArgSort(normalize_axis(axis, x.ndim, "argsort"), descending), x)
+
+
+def sort(
+    x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: bool = True
+) -> Tensor:
+    """``x`` in order along ``axis``; NaN last. Real types; differentiable.
+
+    >>> import polyback as pb
+    >>> pb.sort(pb.asarray([3, 1, 2]), descending=True).tolist()
+    [3, 2, 1]
+    """
+    order = argsort(x, axis=axis, descending=descending)
+    return take_along_axis(x, order, axis=axis)

@@ -1,0 +1,262 @@
+"""Fusion: elementwise work is written down first and run when somebody needs the numbers.
+
+``array.apply`` makes a :class:`Pending` node instead of launching. A node runs, together with all
+nodes below it, as ONE Program when its contents are needed: by a download, a reduction, a matmul, a
+view, a write to a buffer that it reads, or when the expression has grown to MAX_NODES. Nodes whose
+arrays are still alive elsewhere become outputs of the same Program, so nothing is computed twice.
+
+Only nodes of one shape join; an operand of another shape is evaluated first and broadcast.
+``configure(fuse=False)`` runs every node at once; nothing else differs.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any, Final, final
+
+from polyback.device import Operand
+from polyback.dtype import DType
+from polyback.program import Input, Instr, Number, Program, copy_program
+from polyback.runtime import Device, Storage, launch_program
+from polyback.scalar import Scalar
+from polyback.view import Shape, View
+
+if TYPE_CHECKING:
+    from polyback.array import Array
+
+MAX_NODES: Final = 24  # of one expression: bounds compile time, registers and kernel arguments
+MAX_LEAVES: Final = 16
+CHEAP_ULP: Final = 2.5  # rows with a larger error bound are transcendental: not worth repeating
+
+
+@final
+class Leaf:
+    """Stored numbers as an expression reads them: a storage and a view of the node's shape."""
+
+    __slots__ = ("dtype", "storage", "view")
+
+    def __init__(self, storage: Storage, view: View, dtype: DType) -> None:
+        self.storage, self.view, self.dtype = storage, view, dtype
+
+
+@final
+class Pending:
+    """``row`` applied to pending nodes, leaves and numbers; ``storage`` once it has run."""
+
+    __slots__ = ("__weakref__", "args", "device", "dtype", "leaves", "nodes", "owner", "parents",
+                 "row", "shape", "storage")  # fmt: skip
+
+    def __init__(
+        self,
+        device: Device,
+        row: Scalar,
+        args: tuple[Pending | Leaf | Number, ...],
+        dtype: DType,
+        shape: Shape,
+    ) -> None:
+        self.device, self.row, self.args, self.dtype, self.shape = device, row, args, dtype, shape
+        self.storage: Storage | None = None
+        self.owner: weakref.ref[Array] | None = None
+        self.nodes, self.leaves, self.parents = 1, 0, 0
+        for arg in args:
+            if isinstance(arg, Pending):
+                self.nodes += arg.nodes
+                self.leaves += arg.leaves
+                arg.parents += 1
+            else:
+                self.leaves += 1
+                if isinstance(arg, Leaf):
+                    _add_reader(arg.storage, self)
+
+    @property
+    def is_owned(self) -> bool:
+        """Is the array of this node still in use?"""
+        return self.owner is not None and self.owner() is not None
+
+
+def _add_reader(storage: Storage, node: Pending) -> None:
+    readers = storage.readers
+    if len(readers) >= 64:  # forget those that are gone or done, so that the list stays short
+        alive = [r for r in readers if (n := r()) is not None and n.storage is None]
+        readers[:] = alive
+    readers.append(weakref.ref(node))
+
+
+@final
+class _Writer:
+    """Collects an expression into the parts of a Program."""
+
+    def __init__(self) -> None:
+        self.inputs: list[Input] = []
+        self.values: list[Leaf | Number] = []  # what to pass for each input
+        self.nodes: list[Pending] = []  # in order of evaluation
+        self.names: dict[Any, int] = {}  # id of a node or key of an input -> position
+        self.instrs: list[tuple[Any, ...]] = []
+
+    def add(self, node: Pending) -> None:
+        """Append ``node`` after everything it needs."""
+        if id(node) in self.names:
+            return
+        args = []
+        for arg in node.args:
+            if isinstance(arg, Pending):
+                if arg.storage is None:
+                    self.add(arg)
+                    args.append(("node", id(arg)))
+                    continue
+                arg = Leaf(arg.storage, View.contiguous(arg.shape), arg.dtype)
+            args.append(("input", self._input(arg, node)))
+        self.names[id(node)] = len(self.nodes)
+        self.nodes.append(node)
+        self.instrs.append((node.row, args, node.dtype))
+
+    def _input(self, arg: Leaf | Number, node: Pending) -> int:
+        if isinstance(arg, Leaf):
+            key: Any = (id(arg.storage), arg.view, arg.dtype)
+            given = Input(arg.dtype)
+        else:
+            dtype = _number_dtype(node)
+            key = (type(arg), repr(arg), dtype)
+            given = Input(dtype, scalar=True)
+        found = self.names.get(key)
+        if found is None:
+            found = self.names[key] = len(self.inputs)
+            self.inputs.append(given)
+            self.values.append(arg)
+        return found
+
+    def program(self, outputs: list[Pending]) -> Program:
+        """The Program with ``outputs``, from the cache if it has been seen."""
+        base = len(self.inputs)
+        instrs = tuple(
+            (
+                row,
+                tuple(base + self.names[k] if kind == "node" else k for kind, k in args),
+                dtype,
+            )
+            for row, args, dtype in self.instrs
+        )
+        wanted = tuple(base + self.names[id(node)] for node in outputs)
+        key = (tuple(self.inputs), instrs, wanted)
+        found = _PROGRAMS.get(key)
+        if found is None:
+            if len(_PROGRAMS) >= 4096:
+                _PROGRAMS.clear()
+            found = Program(key[0], tuple(Instr(*i) for i in instrs), wanted).check()
+            _PROGRAMS[key] = found
+        return found
+
+
+_PROGRAMS: Final[dict[Any, Program]] = {}
+
+
+def _number_dtype(node: Pending) -> DType:
+    """Numbers take the type of the node's other operands (a WHERE's condition is not one)."""
+    if node.row.gives == "same":
+        return node.dtype
+    for arg in reversed(node.args):
+        if isinstance(arg, (Pending, Leaf)):
+            return arg.dtype
+    return node.dtype
+
+
+def _operand(value: Leaf | Number) -> Operand | Number:
+    if isinstance(value, Leaf):
+        return Operand(value.storage.buffer, value.dtype, value.view)
+    return value
+
+
+def collect(root: Pending) -> tuple[Program, list[Operand | Number]]:
+    """The Program of ``root`` alone and its inputs, for a consumer that runs it itself."""
+    writer = _Writer()
+    writer.add(root)
+    return writer.program([root]), [_operand(v) for v in writer.values]
+
+
+def is_cheap(root: Pending) -> bool:
+    """Is running the expression again cheaper than storing and loading its result?"""
+    nodes = _nodes(root)
+    return len(nodes) <= 8 and all(n.row.ulp <= CHEAP_ULP for n in nodes)
+
+
+def evaluate(root: Pending) -> Storage:
+    """Run ``root`` and everything below it; returns its storage (row-major, dense)."""
+    if root.storage is not None:
+        return root.storage
+    writer = _Writer()
+    writer.add(root)
+    outputs = [n for n in writer.nodes if n is root or n.is_owned]
+    storages = [Storage(root.device, _nbytes(n)) for n in outputs]
+    outs = [
+        Operand(s.buffer, n.dtype, View.contiguous(n.shape))
+        for n, s in zip(outputs, storages, strict=True)
+    ]
+    if root.shape.count(0) == 0:
+        values = [_operand(v) for v in writer.values]
+        launch_program(root.device, writer.program(outputs), outs, values)
+    for node, storage in zip(outputs, storages, strict=True):
+        node.storage = storage
+        node.args = ()  # lets go of what was read
+    assert root.storage is not None
+    return root.storage
+
+
+def evaluate_into(root: Pending, storage: Storage, view: View) -> None:
+    """Run ``root`` with its result written to ``view`` of ``storage``, which it may read there."""
+    if _reads_other_view(root, storage, view):
+        source = Leaf(evaluate(root), View.contiguous(root.shape), root.dtype)
+        before_write(storage)
+        copy_leaf(source, storage, view)
+        return
+    for node in _nodes(root):  # nodes that anyone else may need later, while their inputs last
+        if node is not root and node.storage is None and (node.is_owned or node.parents > 1):
+            evaluate(node)
+    writer = _Writer()
+    writer.add(root)
+    before_write(storage, {id(n) for n in writer.nodes})
+    if 0 not in view.shape:
+        out = Operand(storage.buffer, root.dtype, view)
+        values = [_operand(v) for v in writer.values]
+        launch_program(root.device, writer.program([root]), [out], values)
+
+
+def copy_leaf(source: Leaf, storage: Storage, view: View) -> None:
+    """Copy stored numbers of one type to ``view`` of ``storage``; they must not overlap."""
+    if 0 in view.shape:
+        return
+    outs = [Operand(storage.buffer, source.dtype, view)]
+    ins = [Operand(source.storage.buffer, source.dtype, source.view.expand(view.shape))]
+    launch_program(storage.device, copy_program(source.dtype, source.dtype), outs, ins)
+
+
+def _nodes(root: Pending) -> list[Pending]:
+    writer = _Writer()
+    writer.add(root)
+    return writer.nodes
+
+
+def _reads_other_view(root: Pending, storage: Storage, view: View) -> bool:
+    writer = _Writer()
+    writer.add(root)
+    return any(
+        isinstance(v, Leaf)
+        and v.storage is storage
+        and (v.view != view or v.dtype is not root.dtype)
+        for v in writer.values
+    )
+
+
+def before_write(storage: Storage, but: set[int] | None = None) -> None:
+    """Evaluate every expression that still has to read ``storage``; ``but`` are ids to leave."""
+    for reference in storage.readers:
+        node = reference()
+        if node is not None and node.storage is None and not (but and id(node) in but):
+            evaluate(node)
+    storage.readers.clear()
+
+
+def _nbytes(node: Pending) -> int:
+    size = node.dtype.itemsize
+    for n in node.shape:
+        size *= n
+    return size

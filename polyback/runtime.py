@@ -1,0 +1,196 @@
+"""Runtime: opened devices, their memory, and the one place that launches work.
+
+Every launch goes through :func:`launch`: natively where the device claims the work, otherwise on
+the host reference under the fallback policy. A decomposition, where one exists, is chosen by the
+caller before that (see :mod:`polyback.array`).
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, final
+
+from polyback import registry
+from polyback.config import config
+from polyback.device import Caps, Operand
+from polyback.errors import InvalidArgument, OutOfMemory, UnsupportedOp
+from polyback.fallback import run_on_host
+from polyback.features import MemoryStats
+from polyback.program import Number, Program
+from polyback.view import View
+
+if TYPE_CHECKING:
+    from polyback.device import Device as ProtocolDevice
+
+Run = Callable[["ProtocolDevice", Sequence[Operand], Sequence["Operand | Number"]], None]
+
+
+@final
+class Device:
+    """An opened device, as ``x.device`` gives it. Equal to its name: ``x.device == "cpu_c"``."""
+
+    def __init__(self, name: str, index: int) -> None:
+        self.name, self.index = name, index
+        self._protocol: ProtocolDevice | None = None
+        self._missing: dict[Program, list[str]] = {}
+
+    @property
+    def protocol(self) -> ProtocolDevice:
+        """The plugin's Device. Raises BackendUnavailable."""
+        if self._protocol is None:
+            self._protocol = registry.open_device(f"{self.name}:{self.index}")
+        return self._protocol
+
+    @property
+    def caps(self) -> Caps:
+        """What the device claims."""
+        return self.protocol.caps
+
+    def has(self, feature: str) -> bool:
+        """Does the device offer this optional feature?"""
+        return feature in self.protocol.caps.features
+
+    def missing(self, program: Program) -> list[str]:
+        """What ``program`` needs and this device lacks."""
+        lacks = self._missing.get(program)
+        if lacks is None:
+            lacks = self._missing[program] = self.caps.missing(program)
+        return lacks
+
+    def synchronize(self) -> None:
+        """Wait until all queued work is done; raises its first error."""
+        self.protocol.synchronize()
+
+    def memory_stats(self) -> MemoryStats | None:
+        """Live, cached and peak bytes; None where the device does not tell."""
+        feature: Any = self.protocol
+        return feature.memory_stats() if self.has("memory_stats") else None
+
+    def trim(self) -> None:
+        """Give cached memory back to the system, where the device keeps any."""
+        feature: Any = self.protocol
+        if self.has("memory_stats"):
+            feature.trim()
+
+    def __str__(self) -> str:
+        return self.name if self.index == 0 else f"{self.name}:{self.index}"
+
+    def __repr__(self) -> str:
+        return f"device({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Device):
+            return (self.name, self.index) == (other.name, other.index)
+        return isinstance(other, str) and str(self) == other.removesuffix(":0")
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (device, (str(self),))
+
+
+@cache
+def _device(name: str, index: int) -> Device:
+    return Device(name, index)
+
+
+def device(spec: str | Device | None = None) -> Device:
+    """The device that ``spec`` names: ``"cpu_c"``, ``"cuda:1"``, ``"cpu"``, ``"gpu"``, a Device, or
+    None for the default. Raises BackendUnavailable, listing what exists and why others do not."""
+    if isinstance(spec, Device):
+        return spec
+    if spec is not None and not isinstance(spec, str):
+        raise InvalidArgument(f"[device] got {spec!r}; want a device name such as 'cpu_c'")
+    found = _device(*registry.resolve(spec))
+    _ = found.protocol  # an unknown or broken device is an error here, at the user's call
+    return found
+
+
+@final
+class Storage:
+    """One buffer of one device, given back when nothing refers to it.
+
+    ``version`` counts writes in place; ``readers`` are lazy expressions that still have to read the
+    current contents (see :mod:`polyback.fusion`).
+    """
+
+    __slots__ = ("__weakref__", "buffer", "device", "readers", "version")
+
+    def __init__(self, device: Device, nbytes: int) -> None:
+        self.device = device
+        self.buffer: Any = None
+        self.buffer = _allocate(device, nbytes)
+        self.version = 0
+        self.readers: list[weakref.ref[Any]] = []
+
+    def __del__(self) -> None:
+        if self.buffer is not None and self.device._protocol is not None:
+            self.device._protocol.free(self.buffer)
+
+
+def _allocate(device: Device, nbytes: int) -> Any:
+    limit = device.caps.limits.max_allocation
+    try:
+        if limit is not None and nbytes > limit:
+            raise OutOfMemory(
+                f"[allocate] {nbytes} bytes on {device}; one allocation holds at most {limit}",
+                requested=nbytes, limit=limit,
+            )  # fmt: skip
+        return device.protocol.allocate(nbytes)
+    except OutOfMemory:
+        gc.collect()  # cycles that hold tensors
+        device.trim()
+        return device.protocol.allocate(nbytes)
+
+
+# Only code that fails to reach the device is caught: a fault of the device itself must surface.
+def launch(
+    device: Device,
+    what: str,
+    supported: bool,
+    run: Run,
+    outs: Sequence[Operand],
+    ins: Sequence[Operand | Number],
+) -> None:
+    """Run ``run(protocol, outs, ins)`` on the device, or on the reference where it is unsupported.
+
+    Raises UnsupportedOp under ``fallback="forbid"``.
+    """
+    if config().debug:
+        shapes = [x.view.shape if isinstance(x, Operand) else x for x in (*outs, *ins)]
+        print(f"polyback {device}: {what} {shapes}")
+    if supported:
+        run(device.protocol, outs, ins)
+        return
+    reference = registry.reference_device()
+    if reference is None or _device(*reference) == device:
+        raise UnsupportedOp(
+            f"[{what}] {device} does not offer it and no reference backend is installed to run it "
+            f"on the host; install one (see polyback doctor)"
+        )
+    run_on_host(device, _device(*reference), what, run, outs, ins)
+
+
+def launch_program(
+    device: Device, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
+) -> None:
+    """Launch an elementwise program."""
+    if config().debug >= 2:
+        print(program)
+    missing = device.missing(program)
+    what = f"elementwise {', '.join(missing)}" if missing else "elementwise"
+    launch(
+        device,
+        what,
+        not missing,
+        lambda protocol, o, i: protocol.elementwise(program, o, i),
+        outs,
+        ins,
+    )
+
+
+CONTIGUOUS: Final = View.contiguous
