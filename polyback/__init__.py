@@ -37,6 +37,7 @@ from polyback.frontend.autograd import no_grad as no_grad
 from polyback.frontend.autograd import set_grad_enabled as set_grad_enabled
 from polyback.frontend import tensor as _tensor  # noqa: I001
 from polyback.frontend.functions import *  # noqa: F403
+from polyback.frontend import random as random
 from polyback.frontend.defaults import default_device as default_device
 from polyback.frontend.defaults import devices as devices
 from polyback.frontend.tensor import Tensor as Tensor
@@ -45,7 +46,9 @@ from polyback.frontend.transforms import jvp as jvp
 from polyback.frontend.transforms import value_and_grad as value_and_grad
 from polyback.frontend.transforms import vjp as vjp
 from polyback.runtime import Device as Device
-from polyback.runtime import device as device
+from polyback.frontend.defaults import find_device as device
+
+from polyback import testing as testing  # noqa: I001  (uses all of the above)
 
 __version__ = "0.1.0"
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from polyback import doctor, registry
+from polyback import __version__, doctor, registry
 from polyback.errors import PolybackError
 
 
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="polyback", description="Arrays on pluggable devices.")
-    version = f"polyback {doctor.polyback_version()}"
+    version = f"polyback {__version__}"
     parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

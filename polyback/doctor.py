@@ -6,12 +6,11 @@ import platform
 import time
 from array import array
 from dataclasses import asdict, fields
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 
-from polyback import registry
+from polyback import __version__, registry
 from polyback.config import Config, config
 from polyback.device import PROTOCOL, Caps, Device, Operand
 from polyback.discovery import PluginRecord, explain
@@ -22,18 +21,10 @@ from polyback.scalar import TABLE
 from polyback.view import View
 
 
-def polyback_version() -> str:
-    """The installed version; a source tree that is not installed has none."""
-    try:
-        return metadata.version("polyback")
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
-
-
 def report() -> dict[str, Any]:
     """Everything as JSON-ready data; ``ok`` tells whether at least one device works."""
     found: dict[str, Any] = {
-        "polyback": polyback_version(),
+        "polyback": __version__,
         "protocol": list(PROTOCOL),
         "python": platform.python_version(),
         "numpy": np.__version__,
@@ -106,6 +97,9 @@ def _compute(device: Device) -> list[float]:
     buffers = [device.allocate(16), device.allocate(16)]
     try:
         x, out = (Operand(buffer, float32, view) for buffer in buffers)
+        device.upload(
+            out.buffer, 0, memoryview(bytes(16))
+        )  # memory is reused: do not find an old result
         device.upload(x.buffer, 0, memoryview(data).cast("B"))
         device.elementwise(program(lambda t: t * 2.0 + 1.0, float32), [out], [x])
         device.download(out.buffer, 0, memoryview(data).cast("B"))

@@ -13,7 +13,7 @@ from polyback.runtime import Device
 _DEFAULT: Final[ContextVar[Device | None]] = ContextVar("polyback_default_device", default=None)
 
 
-def find_device(spec: str | Device | None) -> Device:
+def find_device(spec: str | Device | None = None) -> Device:
     """The device named, else the default one."""
     if spec is None:
         return _DEFAULT.get() or runtime.device()
