@@ -19,7 +19,6 @@ import numpy as np
 from polyback import scalar
 from polyback.device import Caps, Device, Operand
 from polyback.dtype import DType
-from polyback.features import MemoryStats
 from polyback.operand_check import check_elementwise
 from polyback.program import Instr, Number, Program
 from polyback.scalar import Reduction, Scalar
@@ -175,6 +174,7 @@ class _Run:
 _WRAPPED: Final = frozenset(
     {"reduce_fused", "gather", "scatter", "argsort", "memory_stats", "host_view"}
 )
+_PASSED: Final = frozenset({"memory_stats", "trim", "host_view"})
 
 
 @final
@@ -266,19 +266,11 @@ class ContiguousOnly(Device):
         """Feature ``argsort`` on dense copies."""
         self._packed(lambda o, i: self._device.argsort(*o, *i, axis, descending), [out], [x])
 
-    def memory_stats(self) -> MemoryStats:
-        """Feature ``memory_stats`` of the wrapped device."""
-        stats: MemoryStats = self._device.memory_stats()
-        return stats
-
-    def trim(self) -> None:
-        """Feature ``memory_stats`` of the wrapped device."""
-        self._device.trim()
-
-    def host_view(self, buffer: Any) -> memoryview:
-        """Feature ``host_view`` of the wrapped device."""
-        view: memoryview = self._device.host_view(buffer)
-        return view
+    def __getattr__(self, name: str) -> Any:
+        """Features without operands are the wrapped device's own."""
+        if name in _PASSED:
+            return getattr(self._device, name)
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
 
     # --- rearranging ---------------------------------------------------------------------------
 

@@ -208,7 +208,7 @@ def evaluate_into(root: Pending, storage: Storage, view: View) -> None:
         before_write(storage)
         copy_leaf(source, storage, view)
         return
-    for node in _nodes(root):  # nodes that anyone else may need later, while their inputs last
+    for node in _readers_below(root, storage):  # while what they read is still there
         if node is not root and node.storage is None and (node.is_owned or node.parents > 1):
             evaluate(node)
     writer = _Writer()
@@ -233,6 +233,18 @@ def _nodes(root: Pending) -> list[Pending]:
     writer = _Writer()
     writer.add(root)
     return writer.nodes
+
+
+def _readers_below(root: Pending, storage: Storage) -> list[Pending]:
+    """The nodes of the expression that read ``storage``, directly or through others."""
+    found: dict[int, Pending] = {}
+    for node in _nodes(root):
+        if any(
+            id(arg) in found if isinstance(arg, Pending) else getattr(arg, "storage", 0) is storage
+            for arg in node.args
+        ):
+            found[id(node)] = node
+    return list(found.values())
 
 
 def _reads_other_view(root: Pending, storage: Storage, view: View) -> bool:

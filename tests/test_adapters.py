@@ -329,6 +329,8 @@ def test_caps_of_the_wrapped_device() -> None:
     assert device.caps is device.caps
     assert adapt(device) is device
     assert device.caps.storage == inner.caps.storage
+    assert not hasattr(device, "memory_stats")
+    assert not hasattr(device, "anything")
 
 
 def test_closing_the_wrapped_device() -> None:

@@ -1,0 +1,56 @@
+# Two commands do everything, set-up included: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+DEVICE ?= cpu_c
+
+SOURCES := $(shell find polyback plugins conformance -name '*.py' -o -name '*.[ch]' -o -name '*.inc' \
+             -o -name 'pyproject.toml' | grep -v -e /build/ -e /generated/ -e _native.c) pyproject.toml
+
+.PHONY: demo test slow check bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.demo  ## train on real digits on $(DEVICE), compare with the reference
+	$(BIN)/python examples/train_digits.py --device $(DEVICE) --compare numpy_ref
+
+test: $(VENV)/.test  ## conformance of both backends, then every test
+	$(BIN)/polyback conformance numpy_ref
+	$(BIN)/polyback conformance cpu_c
+	$(BIN)/pytest tests plugins conformance/meta_tests
+
+slow: $(VENV)/.test  ## the long sweeps: exhaustive accuracy, full conformance
+	$(BIN)/pytest tests plugins conformance/meta_tests -m slow
+
+check: $(VENV)/.check  ## lint and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.test  ## speed against NumPy, and PyTorch and JAX where installed
+	$(BIN)/python bench/compare.py
+
+# The four distributions are built into wheels and installed, as a user would get them.
+$(VENV)/.packages: $(SOURCES)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	rm -rf build plugins/*/build conformance/build
+	$(BIN)/pip install --quiet --upgrade --force-reinstall --no-deps \
+	    . ./plugins/numpy_ref ./plugins/cpu_c ./conformance
+	$(BIN)/pip install --quiet "polyback[progress]" polyback-numpy-ref polyback-cpu-c
+	touch $@
+
+$(VENV)/.demo: $(VENV)/.packages
+	$(BIN)/pip install --quiet --no-deps -r examples/requirements.txt
+	$(BIN)/polyback devices
+	touch $@
+
+$(VENV)/.test: $(VENV)/.demo tests/requirements.txt
+	$(BIN)/pip install --quiet polyback-conformance -r tests/requirements.txt
+	touch $@
+
+$(VENV)/.check: $(VENV)/.test
+	$(BIN)/pip install --quiet ruff mypy
+	touch $@
+
+clean:
+	rm -rf $(VENV) .tox build dist plugins/*/build conformance/build *.egg-info */*.egg-info \
+	    plugins/*/src/*.egg-info conformance/src/*.egg-info

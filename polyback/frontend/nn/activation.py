@@ -1,0 +1,172 @@
+"""Activations as layers. The formulas are the functions of the same names; these have no parameters."""
+
+from __future__ import annotations
+
+from typing import Literal, final
+
+from polyback.errors import InvalidArgument
+from polyback.frontend import functions as f
+from polyback.frontend.nn.module import Module
+from polyback.frontend.tensor import Tensor
+
+
+@final
+class ReLU(Module):
+    """``max(x, 0)``.
+
+    >>> import polyback as pb
+    >>> pb.nn.ReLU()(pb.asarray([-1.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.relu(x)
+
+
+@final
+class LeakyReLU(Module):
+    """``x`` above 0, ``negative_slope * x`` below.
+
+    >>> import polyback as pb
+    >>> pb.nn.LeakyReLU(0.5)(pb.asarray([-1.0, 2.0])).tolist()
+    [-0.5, 2.0]
+    """
+
+    def __init__(self, negative_slope: float = 0.01) -> None:
+        self.negative_slope = negative_slope
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.leaky_relu(x, self.negative_slope)
+
+    def extra_repr(self) -> str:
+        return f"negative_slope={self.negative_slope}"
+
+
+@final
+class ELU(Module):
+    """``x`` above 0, ``alpha * (exp(x) - 1)`` below.
+
+    >>> import polyback as pb
+    >>> pb.nn.ELU()(pb.asarray([0.0, 2.0])).tolist()
+    [0.0, 2.0]
+    """
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = alpha
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.elu(x, self.alpha)
+
+    def extra_repr(self) -> str:
+        return f"alpha={self.alpha}"
+
+
+@final
+class Sigmoid(Module):
+    """``1 / (1 + exp(-x))``.
+
+    >>> import polyback as pb
+    >>> pb.nn.Sigmoid()(pb.zeros(1)).tolist()
+    [0.5]
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.sigmoid(x)
+
+
+@final
+class Tanh(Module):
+    """The hyperbolic tangent.
+
+    >>> import polyback as pb
+    >>> pb.nn.Tanh()(pb.zeros(1)).tolist()
+    [0.0]
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.tanh(x)
+
+
+@final
+class GELU(Module):
+    """``x * Phi(x)`` with the normal distribution function Phi, or its ``"tanh"`` approximation.
+
+    >>> import polyback as pb
+    >>> pb.nn.GELU()(pb.zeros(1)).tolist()
+    [0.0]
+    """
+
+    def __init__(self, approximate: Literal["none", "tanh"] = "none") -> None:
+        if approximate not in ("none", "tanh"):
+            raise InvalidArgument(f"[GELU] got approximate={approximate!r}; want 'none' or 'tanh'")
+        self.approximate = approximate
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.gelu(x, self.approximate)
+
+    def extra_repr(self) -> str:
+        return f"approximate={self.approximate!r}"
+
+
+@final
+class SiLU(Module):
+    """``x * sigmoid(x)``.
+
+    >>> import polyback as pb
+    >>> pb.nn.SiLU()(pb.zeros(1)).tolist()
+    [0.0]
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.silu(x)
+
+
+@final
+class Softplus(Module):
+    """``log(1 + exp(x))``.
+
+    >>> import polyback as pb
+    >>> pb.nn.Softplus()(pb.asarray([1000.0])).tolist()
+    [1000.0]
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.softplus(x)
+
+
+@final
+class Softmax(Module):
+    """``exp(x) / sum(exp(x))`` along ``axis``.
+
+    >>> import polyback as pb
+    >>> pb.nn.Softmax()(pb.zeros((1, 2))).tolist()
+    [[0.5, 0.5]]
+    """
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.softmax(x, axis=self.axis)
+
+    def extra_repr(self) -> str:
+        return f"axis={self.axis}"
+
+
+@final
+class LogSoftmax(Module):
+    """``x - log(sum(exp(x)))`` along ``axis``.
+
+    >>> import polyback as pb
+    >>> pb.nn.LogSoftmax()(pb.zeros(1)).tolist()
+    [0.0]
+    """
+
+    def __init__(self, axis: int = -1) -> None:
+        self.axis = axis
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.log_softmax(x, axis=self.axis)
+
+    def extra_repr(self) -> str:
+        return f"axis={self.axis}"

@@ -1,0 +1,299 @@
+"""Module: a tree of parameters, buffers and smaller modules, with a ``forward`` formula.
+
+The rule of attributes, in the order in which they are set in ``__init__``:
+
+- a leaf tensor with ``requires_grad=True`` (what :func:`Parameter` makes) is a *parameter*. Its name
+  stays one when ``requires_grad`` is switched off later, so freezing loses nothing;
+- a tensor given to :meth:`Module.register_buffer` is a *buffer*: saved, but not trained;
+- a Module, or a list or tuple of Modules, is a *child*;
+- everything else is a plain attribute.
+
+No call of ``super().__init__()`` is needed.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, Literal, NamedTuple, Self
+
+from polyback.dtype import dtype_of
+from polyback.errors import DTypeError, GradientError, InvalidArgument, ShapeError
+from polyback.frontend.autograd import no_grad
+from polyback.frontend.functions import astype, to_device
+from polyback.frontend.tensor import Tensor
+from polyback.runtime import Device, device as find_device
+
+Kind = Literal["parameter", "buffer"]
+_KINDS: Final = "_kinds"  # the attribute that remembers which names are parameters and buffers
+
+
+def Parameter(data: Tensor, requires_grad: bool = True) -> Tensor:  # noqa: N802  (PyTorch's name)
+    """``data`` as a leaf that gradients are kept for: what makes an attribute a parameter.
+
+    The numbers are shared with ``data``. Raises DTypeError unless they are floating-point.
+
+    >>> import polyback as pb
+    >>> pb.nn.Parameter(pb.zeros(2)).requires_grad
+    True
+    """
+    if not isinstance(data, Tensor):
+        raise DTypeError(f"[Parameter] got {type(data).__name__}; want a tensor: use asarray()")
+    result = data.detach()
+    result.requires_grad = requires_grad
+    return result
+
+
+class LoadResult(NamedTuple):
+    """What :meth:`Module.load_state_dict` left out: names without a value, values without a name."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class Module(ABC):
+    """The base class of everything that has parameters. Subclasses write ``forward``.
+
+    >>> import polyback as pb
+    >>> class Scale(pb.nn.Module):
+    ...     def __init__(self):
+    ...         self.factor = pb.nn.Parameter(pb.asarray(2.0))
+    ...
+    ...     def forward(self, x):
+    ...         return self.factor * x
+    >>> Scale()(pb.asarray([1.0, 2.0])).tolist()
+    [2.0, 4.0]
+    """
+
+    training: bool
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        self = super().__new__(cls)
+        vars(self).update({_KINDS: {}, "training": True})
+        return self
+
+    @abstractmethod
+    def forward(self, *args: Any, **options: Any) -> Any:
+        """The result for the inputs."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return self.forward(*args, **options)
+
+    # --- attributes ------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        kinds: dict[str, Kind] = vars(self)[_KINDS]
+        if not isinstance(value, Tensor):
+            kinds.pop(name, None)
+        elif name not in kinds and value.is_leaf and value.requires_grad:
+            kinds[name] = "parameter"
+        elif kinds.get(name) == "parameter" and not value.is_leaf:
+            raise GradientError(
+                f"[module] {name} is a parameter, got the result of an operation; want a leaf: "
+                f"nn.Parameter(...), or another name"
+            )
+        object.__setattr__(self, name, value)
+
+    def __delattr__(self, name: str) -> None:
+        vars(self)[_KINDS].pop(name, None)
+        object.__delattr__(self, name)
+
+    def register_buffer(self, name: str, tensor: Tensor) -> None:
+        """Keep ``tensor`` as attribute ``name``: saved and moved with the module, never trained.
+
+        Raises InvalidArgument for a name in use, DTypeError for something that is no tensor.
+        """
+        if name in vars(self):
+            raise InvalidArgument(f"[register_buffer] {name!r} is an attribute already")
+        if not isinstance(tensor, Tensor):
+            raise DTypeError(f"[register_buffer] {name}: got {type(tensor).__name__}; want a tensor")
+        vars(self)[_KINDS][name] = "buffer"
+        object.__setattr__(self, name, tensor)
+
+    def _own(self, kind: Kind) -> Iterator[tuple[str, Tensor]]:
+        kinds = vars(self)[_KINDS]
+        return ((k, v) for k, v in list(vars(self).items()) if kinds.get(k) == kind)
+
+    # --- the tree ----------------------------------------------------------------------------------
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The modules right below this one; those of a list are named ``list.0``, ``list.1``."""
+        for name, value in list(vars(self).items()):
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, (list, tuple)):
+                parts = enumerate(value)
+                yield from ((f"{name}.{k}", m) for k, m in parts if isinstance(m, Module))
+
+    def children(self) -> Iterator[Module]:
+        """The modules right below this one."""
+        return (child for _, child in self.named_children())
+
+    def _walk(self, prefix: str, path: tuple[Module, ...]) -> Iterator[tuple[str, Module]]:
+        """All modules with the prefix of their names; a shared one comes once per name."""
+        if any(self is above for above in path):
+            raise InvalidArgument(f"[module] {prefix.rstrip('.')} contains itself; want a tree")
+        yield prefix, self
+        for name, child in self.named_children():
+            yield from child._walk(f"{prefix}{name}.", (*path, self))
+
+    def named_modules(self) -> Iterator[tuple[str, Module]]:
+        """This module (named ``""``) and all below, each once, under its first name."""
+        seen = set[int]()
+        for prefix, module in self._walk("", ()):
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield prefix.rstrip("."), module
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below, each once."""
+        return (module for _, module in self.named_modules())
+
+    def _tensors(self, kind: Kind) -> Iterator[tuple[str, Tensor]]:
+        seen = set[int]()
+        for prefix, module in self._walk("", ()):
+            for name, tensor in module._own(kind):
+                if id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    yield prefix + name, tensor
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
+        """Names, such as ``"layers.0.weight"``, and parameters, each once, in definition order."""
+        return self._tensors("parameter")
+
+    def parameters(self) -> Iterator[Tensor]:
+        """All parameters, each once, in definition order: what an optimizer takes."""
+        return (tensor for _, tensor in self.named_parameters())
+
+    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """Names and buffers, each once, in definition order."""
+        return self._tensors("buffer")
+
+    def num_parameters(self) -> int:
+        """How many numbers can be trained.
+
+        >>> import polyback as pb
+        >>> pb.nn.Linear(3, 2).num_parameters()
+        8
+        """
+        return sum(p.size for p in self.parameters())
+
+    # --- changing the whole tree ---------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Behave as in training (dropout drops, batch norm learns), or not. Returns the module."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Behave as in use: ``train(False)``."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Train all parameters, or freeze them. Returns the module."""
+        for parameter in self.parameters():
+            parameter.requires_grad = requires_grad
+        return self
+
+    def to(self, device: str | Device | None = None, dtype: Any = None) -> Self:
+        """Move parameters, buffers and gradients to ``device`` and convert floating ones to ``dtype``.
+
+        Tensors stay the same objects, so an optimizer keeps working on them; make it after the
+        move all the same, for its own state does not move. Returns the module.
+
+        >>> import polyback as pb
+        >>> next(pb.nn.Linear(2, 2).to(dtype=pb.float64).parameters()).dtype
+        polyback.float64
+        """
+        place = None if device is None else find_device(device)
+        kind = None if dtype is None else dtype_of(dtype)
+        if kind is not None and not kind.is_floating:
+            raise DTypeError(f"[to] got {kind}; want a floating-point type")
+
+        def moved(tensor: Tensor) -> Tensor:
+            result = tensor.detach()
+            if place is not None:
+                result = to_device(result, place)
+            fits = kind is None or not tensor.dtype.is_floating
+            return result if fits else astype(result, kind, copy=False)
+
+        tensors = [t for _, t in (*self.named_parameters(), *self.named_buffers())]
+        results = [(moved(t), None if t.grad is None else moved(t.grad)) for t in tensors]
+        for tensor, (data, gradient) in zip(tensors, results, strict=True):
+            tensor.array, tensor.grad = data.array, gradient
+        return self
+
+    # --- saving ------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All parameters and buffers by name, as PyTorch names them.
+
+        The tensors share their numbers with the module: ``copy.deepcopy`` them to keep a snapshot.
+
+        >>> import polyback as pb
+        >>> list(pb.nn.Linear(2, 1).state_dict())
+        ['weight', 'bias']
+        """
+        return {name: tensor.detach() for name, tensor in self._state()}
+
+    def _state(self) -> Iterator[tuple[str, Tensor]]:
+        for prefix, module in self._walk("", ()):
+            for name, tensor in (*module._own("parameter"), *module._own("buffer")):
+                yield prefix + name, tensor
+
+    def load_state_dict(self, state: Mapping[str, Tensor], strict: bool = True) -> LoadResult:
+        """Write the tensors of ``state`` into this module's, in place; they may be on any device.
+
+        Raises, before anything has changed: InvalidArgument for missing or unexpected names (unless
+        ``strict=False``, which lists them in the result), ShapeError, DTypeError.
+        """
+        own = dict(self._state())
+        missing = [name for name in own if name not in state]
+        unexpected = [name for name in state if name not in own]
+        if strict and (missing or unexpected):
+            raise InvalidArgument(
+                f"[load_state_dict] {type(self).__name__}: missing {missing}, unexpected "
+                f"{unexpected}; want exactly the names of state_dict(), or strict=False"
+            )
+        pairs = []
+        for name, target in own.items():
+            if name in state:
+                _check_loaded(name, state[name], target)
+                pairs.append((target, to_device(state[name].detach(), target.device)))
+        with no_grad():
+            for target, source in pairs:
+                if source.array.storage is not target.array.storage:
+                    target.array.assign(source.array)
+        return LoadResult(missing, unexpected)
+
+    # --- printing ------------------------------------------------------------------------------------
+
+    def extra_repr(self) -> str:
+        """What stands between the brackets when the module is printed."""
+        return ""
+
+    def __repr__(self) -> str:
+        lines = []
+        for name, child in self.named_children():
+            lines.append(f"({name}): {child!r}".replace("\n", "\n  "))
+        inside = "\n  ".join([*filter(None, [self.extra_repr()]), *lines])
+        return f"{type(self).__name__}(" + (f"\n  {inside}\n)" if lines else f"{inside})")
+
+
+def _check_loaded(name: str, source: Any, target: Tensor) -> None:
+    if not isinstance(source, Tensor):
+        raise DTypeError(
+            f"[load_state_dict] {name}: got {type(source).__name__}; want a tensor: use asarray()"
+        )
+    if source.shape != target.shape:
+        raise ShapeError(f"[load_state_dict] {name}: got {source.shape}; want {target.shape}")
+    if source.dtype is not target.dtype:
+        raise DTypeError(
+            f"[load_state_dict] {name}: got {source.dtype}; want {target.dtype}: use astype()"
+        )
