@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -60,10 +61,10 @@ def test_doctor_as_text(capsys: Capture) -> None:
     assert "NO_DRIVER in phase probe" in text
     assert "reason  the driver is not loaded" in text
     assert "fix     load it" in text
-    assert "isa           'avx2'  POLYBACK_ISA or configure()" in text
-    assert "fallback      'warn'  default" in text
+    assert re.search(r"^  isa +'avx2' +POLYBACK_ISA or configure\(\)$", text, re.M)
+    assert re.search(r"^  fuse +True +default$", text, re.M)
     assert text.count("tried   works") == 2
-    assert "74 functions" in text or "of" in text
+    assert re.search(r"claims  \d+ dtypes, \d+ of \d+ functions", text)
     assert text.splitlines()[-1] == "2 working device(s)"
 
 

@@ -1,0 +1,77 @@
+"""Documents say what the code says: code blocks run, tables name what exists."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+
+import polyback as pb
+from polyback import device, errors, features
+from polyback.config import Config
+
+ROOT = Path(__file__).parents[1]
+PROTOCOL = (ROOT / "docs/protocol.md").read_text()
+
+
+def test_the_readme_example_runs(capsys):
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    exec(compile(block, "README.md", "exec"), {})
+    weight = capsys.readouterr().out
+    assert "numpy_ref" in weight
+    assert "cpu_c" in weight
+
+
+def names_of(cls: type) -> list[str]:
+    return [n for n in vars(cls) if not n.startswith("_")]
+
+
+@pytest.mark.parametrize("cls", [device.Device, device.Backend])
+def test_every_protocol_method_is_documented(cls):
+    for name in names_of(cls):
+        assert re.search(rf"^\| `{name}\b", PROTOCOL, re.M), name
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [device.BackendDescriptor, device.Caps, device.DeviceInfo, device.Numerics, device.Limits],
+)
+def test_every_field_is_documented(cls):
+    for field in dataclasses.fields(cls):
+        assert f"`{field.name}`" in PROTOCOL, field.name
+
+
+def test_every_feature_and_its_methods_are_documented():
+    for feature in features.FEATURES:
+        (row,) = re.findall(rf"^\| `{feature.name}` \| (.*)$", PROTOCOL, re.M)
+        for method in names_of(feature.protocol):
+            assert f"`{method}(" in row, method
+
+
+def test_no_document_names_a_method_that_does_not_exist():
+    section = PROTOCOL.split("## Device")[1].split("## Caps")[0]
+    for name in re.findall(r"^\| `(\w+)", section, re.M):
+        assert name == "caps" or hasattr(device.Device, name), name
+
+
+def test_every_error_of_the_protocol_is_documented():
+    for name in ("UnsupportedOp", "InvalidArgument", "OutOfMemory", "CompileError", "DeviceLost",
+                 "AsyncError", "BackendUnavailable", "ProtocolMismatch", "DeviceClosed"):  # fmt: skip
+        assert issubclass(getattr(errors, name), pb.PolybackError)
+        assert f"`{name}`" in PROTOCOL
+
+
+def test_every_option_has_a_meaning():
+    for name, _, text in Config.describe():
+        assert len(text) > 10, name
+
+
+@pytest.mark.parametrize("path", ["README.md", "docs/architecture.md", "docs/protocol.md"])
+def test_links_and_file_names_exist(path):
+    text = (ROOT / path).read_text()
+    for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):
+        assert (ROOT / path).parent.joinpath(target).exists(), target
+    for name in re.findall(r"`?(polyback/[\w/]+\.py)`?", text):
+        assert (ROOT / name).exists(), name
