@@ -98,8 +98,8 @@ class Array:
         result = np.empty(self.shape, self.dtype.numpy)
         if result.size:
             offset = source.view.offset * self.dtype.itemsize
-            target = memoryview(result.reshape(-1).view(np.uint8))
-            self.device.protocol.download(source.storage.buffer, offset, target)
+            target = result.reshape(-1).view(np.uint8)
+            self.device.protocol.download(source.storage.buffer, offset, target.data)
         return result
 
     def assign(self, source: Array | Number, *, consume: bool = False) -> None:
@@ -158,8 +158,8 @@ def from_numpy(device: Device, values: np.ndarray[Any, Any], dtype: DType) -> Ar
     data = np.ascontiguousarray(values, dtype.numpy)
     result = empty(device, values.shape, dtype)
     if data.size:
-        source = memoryview(data.reshape(-1).view(np.uint8))
-        device.protocol.upload(result.storage.buffer, 0, source)
+        source = data.reshape(-1).view(np.uint8)
+        device.protocol.upload(result.storage.buffer, 0, source.data)
     return result
 
 
@@ -211,9 +211,7 @@ def _plain(x: Array, shape: Shape) -> Pending | Leaf:
     return pending if pending is not None and x.shape == shape else x.leaf(shape)
 
 
-def _node(
-    device: Device, row: Scalar, args: list[Any], dtype: DType, shape: Shape
-) -> Pending:
+def _node(device: Device, row: Scalar, args: list[Any], dtype: DType, shape: Shape) -> Pending:
     node = Pending(device, row, tuple(args), dtype, shape)
     if node.nodes > fusion.MAX_NODES or node.leaves > fusion.MAX_LEAVES:
         for k, arg in enumerate(args):

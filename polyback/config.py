@@ -39,7 +39,8 @@ class Config:
 
     def __post_init__(self) -> None:
         for f in fields(self):
-            value, choices = getattr(self, f.name), f.metadata["choices"]
+            value: Any = getattr(self, f.name)
+            choices = f.metadata["choices"]
             want = type(f.default)
             if type(value) is not want:
                 raise InvalidArgument(
@@ -47,7 +48,7 @@ class Config:
                 )
             if choices and value not in choices:
                 raise InvalidArgument(f"[config] {f.name}={value!r}: want {' | '.join(choices)}")
-            if want is int and value < 0:
+            if isinstance(value, int) and value < 0:
                 raise InvalidArgument(f"[config] {f.name}={value!r}: want 0 or more")
 
     @classmethod

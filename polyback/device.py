@@ -1,8 +1,8 @@
 """The device protocol, version 1: all that a backend plugin implements, and nothing else.
 
 A plugin has three parts: a :class:`BackendDescriptor` (cheap: returned by its pluggy hook), a
-:class:`Backend` (finds out what is there) and a :class:`Device` (memory and kernels). A device never
-sees a tensor: it gets flat buffers and :class:`Operand` descriptions of how to read them.
+:class:`Backend` (finds out what is there) and a :class:`Device` (memory and kernels). A device
+never sees a tensor: it gets flat buffers and :class:`Operand` descriptions of how to read them.
 
 The nine abstract methods of Device are required. What else a device can do it names in
 ``caps.features``; the methods those names stand for are in :mod:`polyback.features`.
@@ -138,8 +138,8 @@ class Device(ABC):
     """One opened device. Every call may come from any thread.
 
     Shapes are checked by the core before a call. A device raises ``UnsupportedOp`` for what it does
-    not claim and ``InvalidArgument`` for operands that contradict the contract, in both cases before
-    it writes anything; it never prints, exits or aborts.
+    not claim and ``InvalidArgument`` for operands that contradict the contract, both before it
+    writes anything; it never prints, exits or aborts.
     """
 
     @property

@@ -1,4 +1,4 @@
-"""Typed errors. Every message says what, got, want and a hint: ``[matmul] inner sizes differ: ...``."""
+"""Typed errors. A message says what, got, want and a hint: ``[matmul] inner sizes differ: ...``."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class AsyncError(PolybackError, RuntimeError):
 
 
 class BackendUnavailable(PolybackError, RuntimeError):
-    """A device that cannot be used here. ``code``, ``reason`` and ``fix`` say why and what to do."""
+    """A device that cannot be used here. ``code``, ``reason``, ``fix`` say why and what to do."""
 
     def __init__(self, message: str, *, code: str = "", reason: str = "", fix: str = "") -> None:
         super().__init__(message)

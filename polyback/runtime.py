@@ -11,7 +11,7 @@ import gc
 import weakref
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, final
 
 from polyback import registry
 from polyback.config import config
@@ -20,12 +20,11 @@ from polyback.errors import InvalidArgument, OutOfMemory, UnsupportedOp
 from polyback.fallback import run_on_host
 from polyback.features import MemoryStats
 from polyback.program import Number, Program
-from polyback.view import View
 
 if TYPE_CHECKING:
     from polyback.device import Device as ProtocolDevice
 
-Run = Callable[["ProtocolDevice", Sequence[Operand], Sequence["Operand | Number"]], None]
+Run = Callable[["ProtocolDevice", Sequence[Operand], Sequence[Any]], None]
 
 
 @final
@@ -147,7 +146,6 @@ def _allocate(device: Device, nbytes: int) -> Any:
         return device.protocol.allocate(nbytes)
 
 
-# Only code that fails to reach the device is caught: a fault of the device itself must surface.
 def launch(
     device: Device,
     what: str,
@@ -191,6 +189,3 @@ def launch_program(
         outs,
         ins,
     )
-
-
-CONTIGUOUS: Final = View.contiguous

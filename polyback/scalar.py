@@ -135,7 +135,7 @@ def _share(g: Any, wins: Any, ties: Any) -> Any:
 CONST = Scalar("const", 0, ALL, "{value}", np.asarray, gives="own")
 IOTA = Scalar("iota", 0, frozenset({dt.int64}), "{index}", np.arange, gives="own")
 CAST = Scalar("cast", 1, ALL, "$cast({0})", lambda x: x, gives="own")
-WHERE = Scalar("where", 3, ALL, "({0} ? {1} : {2})", np.where,
+WHERE: Scalar = Scalar("where", 3, ALL, "({0} ? {1} : {2})", np.where,
     (None, lambda g, y, c, a, b: WHERE(c, g, 0.0), lambda g, y, c, a, b: WHERE(c, 0.0, g)))
 MULTIPLY_HIGH = Scalar("multiply_high", 2, UINT32, "$multiply_high({0}, {1})", _numpy_multiply_high)
 
@@ -159,7 +159,7 @@ NEGATIVE = Scalar("negative", 1, NUMERIC, "(-{0})", np.negative, (lambda g, y, x
 POSITIVE = Scalar("positive", 1, NUMERIC, "{0}", np.positive, (lambda g, y, x: g,))
 ABS = Scalar("abs", 1, NUMERIC, "$abs({0})", np.abs,
     (lambda g, y, x: g * SIGN(x),), gives="real")
-SIGN = Scalar("sign", 1, NUMERIC, "$sign({0})", np.sign)
+SIGN: Scalar = Scalar("sign", 1, NUMERIC, "$sign({0})", np.sign)
 SQUARE = Scalar("square", 1, NUMERIC, "({0} * {0})", np.square, (lambda g, y, x: g * (2 * x),))
 RECIPROCAL = Scalar("reciprocal", 1, FLOAT, "(1 / {0})", lambda x: (1 / x).astype(x.dtype),
     (lambda g, y, x: -g * y * y,), ulp=2.5)
@@ -188,14 +188,14 @@ LOG10 = Scalar("log10", 1, FLOAT, "$log10({0})", np.log10,
 LOGADDEXP = Scalar("logaddexp", 2, REAL_FLOAT, "$logaddexp({0}, {1})", np.logaddexp,
     (lambda g, y, a, b: g * SIGMOID(a - b), lambda g, y, a, b: g * SIGMOID(b - a)),
     ulp=4, ulp_of="operands")
-SIGMOID = Scalar("sigmoid", 1, REAL_FLOAT, "$sigmoid({0})", _numpy_sigmoid,
+SIGMOID: Scalar = Scalar("sigmoid", 1, REAL_FLOAT, "$sigmoid({0})", _numpy_sigmoid,
     (lambda g, y, x: g * (y * (1 - y)),), ulp=5)
 ERF = Scalar("erf", 1, REAL_FLOAT, "$erf({0})", _numpy_erf,
     (lambda g, y, x: g * (EXP(-(x * x)) * (2 / math.sqrt(math.pi))),), ulp=16)
 
 # --- trigonometry and hyperbolics ----------------------------------------------------------------
 SIN = Scalar("sin", 1, FLOAT, "$sin({0})", np.sin, (lambda g, y, x: g * COS(x),), ulp=4)
-COS = Scalar("cos", 1, FLOAT, "$cos({0})", np.cos, (lambda g, y, x: -g * SIN(x),), ulp=4)
+COS: Scalar = Scalar("cos", 1, FLOAT, "$cos({0})", np.cos, (lambda g, y, x: -g * SIN(x),), ulp=4)
 TAN = Scalar("tan", 1, FLOAT, "$tan({0})", np.tan, (lambda g, y, x: g * (1 + y * y),), ulp=5)
 ASIN = Scalar("asin", 1, FLOAT, "$asin({0})", np.arcsin,
     (lambda g, y, x: g / SQRT(1 - x * x),), ulp=4)
@@ -206,7 +206,8 @@ ATAN2 = Scalar("atan2", 2, REAL_FLOAT, "$atan2({0}, {1})", np.arctan2,
     (lambda g, y, a, b: g * b / (a * a + b * b), lambda g, y, a, b: -g * a / (a * a + b * b)),
     ulp=6)
 SINH = Scalar("sinh", 1, FLOAT, "$sinh({0})", np.sinh, (lambda g, y, x: g * COSH(x),), ulp=4)
-COSH = Scalar("cosh", 1, FLOAT, "$cosh({0})", np.cosh, (lambda g, y, x: g * SINH(x),), ulp=4)
+COSH: Scalar = Scalar("cosh", 1, FLOAT, "$cosh({0})", np.cosh,
+    (lambda g, y, x: g * SINH(x),), ulp=4)
 TANH = Scalar("tanh", 1, FLOAT, "$tanh({0})", np.tanh, (lambda g, y, x: g * (1 - y * y),), ulp=5)
 ASINH = Scalar("asinh", 1, FLOAT, "$asinh({0})", np.arcsinh,
     (lambda g, y, x: g / SQRT(x * x + 1),), ulp=4)
@@ -223,7 +224,7 @@ ROUND = Scalar("round", 1, FLOAT, "$round({0})", np.round)
 COPYSIGN = Scalar("copysign", 2, REAL_FLOAT, "$copysign({0}, {1})", np.copysign,
     (lambda g, y, a, b: WHERE(SIGNBIT(a) == SIGNBIT(b), g, -g), None))
 NEXTAFTER = Scalar("nextafter", 2, REAL_FLOAT, "$nextafter({0}, {1})", np.nextafter)
-SIGNBIT = Scalar("signbit", 1, REAL_FLOAT, "$signbit({0})", np.signbit, gives="bool")
+SIGNBIT: Scalar = Scalar("signbit", 1, REAL_FLOAT, "$signbit({0})", np.signbit, gives="bool")
 ISNAN = Scalar("isnan", 1, FLOAT, "$isnan({0})", np.isnan, gives="bool")
 ISINF = Scalar("isinf", 1, FLOAT, "$isinf({0})", np.isinf, gives="bool")
 ISFINITE = Scalar("isfinite", 1, FLOAT, "$isfinite({0})", np.isfinite, gives="bool")

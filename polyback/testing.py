@@ -54,7 +54,9 @@ def check_grad(
         tangents = [asarray(d, dtype=x.dtype, device=x.device) for d, x in zip(directions, inputs)]
         along = float(sum(jvp(f, inputs, tangents)[1] * cotangent))
         expected = float(np.sum([np.sum(d * s) for d, s in zip(directions, slopes)]))
-        _compare("directional derivative (jvp)", np.asarray(along), np.asarray(expected), atol, rtol)
+        _compare(
+            "directional derivative (jvp)", np.asarray(along), np.asarray(expected), atol, rtol
+        )
 
 
 def _differences(

@@ -3,7 +3,7 @@ operations, so a gradient can be differentiated again.
 
 Each tracked tensor has a :class:`Node`: the operation, edges to where its operands came from, and
 just those values that the gradient rule reads. Nodes point only backwards, so reference counting
-frees a graph at once. Traversal uses a heap of creation numbers, not recursion, so depth is no limit.
+frees a graph at once. Traversal uses a heap of creation numbers, not recursion: depth is no limit.
 """
 
 from __future__ import annotations
@@ -66,9 +66,7 @@ class Node:
         self.op = op
         self.edges = tuple(getattr(x, "edge", None) for x in operands)
         needed = set[int]().union(*(op.saves(k) for k, e in enumerate(self.edges) if e is not None))
-        self.saved = tuple(
-            _Saved(x) if k in needed else None for k, x in enumerate(operands)
-        )
+        self.saved = tuple(_Saved(x) if k in needed else None for k, x in enumerate(operands))
         self.shapes = tuple(getattr(x, "shape", ()) for x in operands)
         self.output = (output, output.version) if OUTPUT in needed else None
         self.used = False
@@ -141,7 +139,7 @@ def backward(
 
     def send(edge: Any, gradient: Tensor) -> None:
         key = id(edge)
-        if stop is not None and key in stop or not isinstance(edge, Node):
+        if (stop is not None and key in stop) or not isinstance(edge, Node):
             if stop is None or key in stop:
                 sums[key] = (edge, sums[key][1] + gradient if key in sums else gradient)
         elif key in pending:
@@ -187,7 +185,7 @@ def _size(shape: tuple[int, ...]) -> int:
 
 
 def subgraph(outputs: Iterable[Tensor], stop: set[int]) -> tuple[list[Node], list[Tensor]]:
-    """All nodes below ``outputs`` in order of creation, and the leaves; edges in ``stop`` end it."""
+    """All nodes below ``outputs`` in order of creation, and the leaves; ``stop`` edges end it."""
     nodes: dict[int, Node] = {}
     leaves: dict[int, Tensor] = {}
     stack: list[Any] = [t.edge for t in outputs if t.edge is not None]

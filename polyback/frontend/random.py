@@ -1,8 +1,8 @@
 """Random numbers: counter-based, so the same seed gives the same numbers on every device.
 
 A generator is a seed and a position. Every draw takes the next words of the stream of
-:mod:`polyback.philox`; integers, uniforms, permutations and masks are bit-identical on every backend and
-for any number of threads, normals agree within 2 ULP.
+:mod:`polyback.philox`; integers, uniforms, permutations and masks are bit-identical on every
+backend and for any number of threads, normals agree within 2 ULP.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from typing import Any, final
 import numpy as np
 
 from polyback import frontend
-from polyback.array import Array, copy_to, from_numpy
-from polyback.dtype import DType, dtype_of
+from polyback.array import Array, from_numpy
+from polyback.dtype import DType
 from polyback.errors import DTypeError, GradientError, InvalidArgument, ShapeError
 from polyback.frontend.autograd import Node, backward, set_grad_enabled
 from polyback.frontend.operators import Operators
@@ -35,7 +35,7 @@ class Tensor(Operators):
         self.requires_grad_ = requires_grad
         self.grad: Tensor | None = None
 
-    # --- what it is ----------------------------------------------------------------------------
+    # --- what it is ------------------------------------------------------------------------------
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -150,7 +150,7 @@ class Tensor(Operators):
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         return Tensor(self.array.copy(), requires_grad=self.requires_grad_)
 
-    # --- differentiation ---------------------------------------------------------------------------
+    # --- differentiation -------------------------------------------------------------------------
 
     def detach(self) -> Tensor:
         """The same numbers, outside the graph."""
@@ -173,7 +173,7 @@ class Tensor(Operators):
         if gradient is None:
             if self.size != 1:
                 raise GradientError(
-                    f"[backward] got shape {self.shape}; want one element (a loss), or pass gradient="
+                    f"[backward] got shape {self.shape}; want one element, or pass gradient="
                 )
             gradient = frontend.functions.ones_like(self)
         if gradient.shape != self.shape:
@@ -183,7 +183,7 @@ class Tensor(Operators):
             for leaf, part in found.values():
                 leaf.grad = part if leaf.grad is None else leaf.grad + part
 
-    # --- the hook of rows ------------------------------------------------------------------------------
+    # --- the hook of rows ------------------------------------------------------------------------
 
     def apply(self, row: Scalar, operands: tuple[Any, ...]) -> Tensor:
         """Apply a scalar function (see :mod:`polyback.scalar`)."""
