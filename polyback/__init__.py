@@ -38,6 +38,9 @@ from polyback.frontend.autograd import set_grad_enabled as set_grad_enabled
 from polyback.frontend import tensor as _tensor  # noqa: I001
 from polyback.frontend.functions import *  # noqa: F403
 from polyback.frontend import random as random
+from polyback.frontend import data as data
+from polyback.frontend import nn as nn
+from polyback.frontend import optim as optim
 from polyback.frontend.defaults import default_device as default_device
 from polyback.frontend.defaults import devices as devices
 from polyback.frontend.tensor import Tensor as Tensor

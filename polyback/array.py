@@ -278,9 +278,14 @@ def matmul(a: Array, b: Array) -> Array:
     return result
 
 
+def _native(feature: str, x: Array) -> bool:
+    """A feature serves the types that its device stores; others take the decomposition."""
+    return x.device.has(feature) and x.dtype.name in x.device.caps.storage
+
+
 def gather(x: Array, index: Array, axis: int) -> Array:
     """``x`` at ``index`` along ``axis``; both have the result's shape on all other axes."""
-    if not x.device.has("gather"):
+    if not _native("gather", x):
         return decompose.gather(x, index, axis)
     result = empty(x.device, index.shape, x.dtype)
     if 0 not in result.shape:
@@ -294,7 +299,7 @@ def scatter(target: Array, index: Array, x: Array, axis: int, mode: Literal["set
     if target.dtype.compute is not target.dtype and mode == "add":
         wide = target.dtype.compute
         return cast(scatter(cast(target, wide), index, cast(x, wide), axis, mode), target.dtype)
-    if not x.device.has("scatter"):
+    if not _native("scatter", x):
         return decompose.scatter(target, index, x, axis, mode)
     result = target.copy()
     if 0 not in x.shape:
@@ -307,7 +312,7 @@ def argsort(x: Array, axis: int, descending: bool) -> Array:
     """Stable order along ``axis`` as int64; NaN last."""
     if x.dtype.compute is not x.dtype:
         x = cast(x, x.dtype.compute)
-    if not x.device.has("argsort"):
+    if not _native("argsort", x):
         return decompose.argsort(x, axis, descending)
     result = empty(x.device, x.shape, int64)
     if 0 not in result.shape:
@@ -331,6 +336,6 @@ def copy_to(x: Array, device: Device) -> Array:
     """``x`` on another device."""
     if device is x.device:
         return x
-    if x.dtype.name not in device.caps.storage:
+    if x.dtype.name not in device.caps.storage and config().fallback == "forbid":
         raise InvalidArgument(f"[to_device] {device} does not store {x.dtype}; astype() first")
     return from_numpy(device, x.numpy(), x.dtype)

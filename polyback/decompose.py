@@ -6,7 +6,10 @@ sizes. A device that matters claims the feature.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
+
+import numpy as np
 
 from polyback import array, scalar
 from polyback.dtype import bool_, int64
@@ -27,13 +30,24 @@ def _back(x: Array, axis: int) -> Array:
 
 
 def _pick(hit: Array, values: Array) -> Array:
-    """Sum of ``values`` where ``hit`` along the last axis, at most one hit: exact, -0.0 included
-    (-0.0 is the only number that leaves every other one unchanged when added)."""
+    """The one of ``values`` where ``hit`` along the last axis; anything where there is no hit.
+
+    A maximum with the least number is exact: NaN and -0.0 come through, as they need not in a sum.
+    Complex numbers are not ordered and are summed, so their zeros may lose their sign.
+    """
+    dtype, last = values.dtype, (hit.view.ndim - 1,)
+    if dtype is bool_:
+        return array.reduce(scalar.ANY, array.where(hit, values, False, dtype), last)
+    if dtype.kind == "complex":
+        return _total(hit, values)
+    least = -math.inf if dtype.is_floating else int(np.iinfo(dtype.numpy).min)
+    return array.reduce(scalar.MAX, array.where(hit, values, least, dtype), last)
+
+
+def _total(hit: Array, values: Array) -> Array:
+    """The sum of ``values`` where ``hit`` along the last axis."""
     last = (hit.view.ndim - 1,)
-    if values.dtype is bool_:
-        return array.reduce(scalar.ANY, array.where(hit, values, False, bool_), last)
-    nothing = -0.0 if values.dtype.kind in ("float", "complex") else 0
-    return array.reduce(scalar.SUM, array.where(hit, values, nothing, values.dtype), last)
+    return array.reduce(scalar.SUM, array.where(hit, values, 0, values.dtype), last)
 
 
 def gather(x: Array, index: Array, axis: int) -> Array:
@@ -58,7 +72,7 @@ def scatter(
     hit = array.equal(positions.with_view(positions.view.insert(n - 1)), spots)
     wide = values.with_view(values.view.insert(n - 1))
     if mode == "add":
-        sums = _pick(hit, wide)
+        sums = _total(hit, wide)
         total = array.apply(
             scalar.ADD, (old, sums.with_view(sums.view.drop(n))), target.dtype
         )

@@ -35,7 +35,7 @@ class Buffer(Protocol):
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Operand:
     """An array as a kernel sees it. The core guarantees that the view lies inside the buffer."""
 
@@ -220,7 +220,8 @@ class Available:
 @dataclass(frozen=True)
 class Unavailable:
     """``probe()`` found that it cannot. Codes: NOT_INSTALLED, NO_DRIVER, NO_DEVICE,
-    VERSION_MISMATCH, DISABLED, PROBE_FAILED, IMPORT_ERROR."""
+    VERSION_MISMATCH, DISABLED, PROBE_FAILED, IMPORT_ERROR; the core adds INVALID_PLUGIN, OPEN_FAILED,
+    SHADOWED and FORKED."""
 
     code: str
     reason: str

@@ -91,8 +91,9 @@ _BY_NAME: Final = {d.name: d for d in DTYPES} | {d.code: d for d in DTYPES}
 
 @cache
 def _from_numpy(dtype: np.dtype[Any]) -> DType:
+    native = dtype.newbyteorder("=")  # converted on the way to the device
     for candidate in DTYPES:
-        if candidate.numpy == dtype:
+        if candidate.numpy == native:
             return candidate
     raise DTypeError(
         f"[dtype] no polyback type holds numpy's {dtype}; want one of "
@@ -112,6 +113,8 @@ def dtype_of(spec: Any) -> DType:
     if isinstance(spec, type) and spec in _PYTHON:
         return _PYTHON[spec]
     try:
+        if spec is None:  # NumPy would say float64
+            raise TypeError
         return _from_numpy(np.dtype(spec))
     except TypeError as error:
         if isinstance(error, DTypeError):
@@ -160,7 +163,7 @@ def scalar_dtype(value: bool | int | float | complex, like: DType) -> DType:
     """The type of a Python scalar beside an array of type ``like``: the array's, unless the
     scalar's kind is higher (an int array with a float scalar gives the default float).
 
-    Raises DTypeError when ``value`` is not a Python scalar or an int does not fit ``like``.
+    Raises DTypeError when ``value`` is not a Python scalar or an int does not fit the result.
     """
     python = _PYTHON.get(type(value))
     if python is None:  # numpy scalars and bool/int/float subclasses
@@ -171,18 +174,33 @@ def scalar_dtype(value: bool | int | float | complex, like: DType) -> DType:
         else:
             raise DTypeError(f"[dtype] {type(value).__name__} is not a Python scalar")
     if _RANK[python.kind] <= _RANK[like.kind]:
-        if like.is_integer and isinstance(value, int):
-            _check_fits(int(value), like)
-        return like
-    if python.kind == "complex":
-        return complex128 if like is float64 else complex64
-    return python
+        result = like
+    elif python.kind == "complex":
+        result = complex128 if like is float64 else complex64
+    else:
+        result = python
+    if isinstance(value, int):
+        check_fits(int(value), result)
+    return result
 
 
-def _check_fits(value: int, dtype: DType) -> None:
-    info = np.iinfo(dtype.numpy)
-    if not info.min <= value <= info.max:
+@cache
+def _limits(dtype: DType) -> tuple[int, int]:
+    if dtype.is_integer:
+        info = np.iinfo(dtype.numpy)
+        return int(info.min), int(info.max)
+    if dtype.kind == "bool":
+        return 0, 1
+    return -(2**1023), 2**1023  # beyond, Python cannot make a float of it
+
+
+def check_fits(value: int, dtype: DType) -> None:
+    """Raises DTypeError unless the Python int ``value`` is inside the range of ``dtype``."""
+    low, high = _limits(dtype)
+    if not low <= value <= high:
+        spelled = str(value) if abs(value) < 10**40 else f"of {value.bit_length()} bits"
+        limits = f"[{low}, {high}]" if high < 2**64 else "[-2**1023, 2**1023]"
         raise DTypeError(
-            f"[dtype] the Python int {value} does not fit {dtype} [{info.min}, {info.max}]; "
+            f"[dtype] the Python int {spelled} does not fit {dtype} {limits}; "
             f"convert the array with astype() first"
         )

@@ -1,11 +1,17 @@
 """Host fallback: run what a device does not offer on the reference backend, never silently.
 
-The policy is ``config().fallback``: ``forbid`` raises UnsupportedOp, ``warn`` (the default) warns once
-per operation, ``allow`` is quiet. Every fallback is entered in a ledger with the bytes that moved.
+The policy is ``config().fallback``: ``forbid`` raises UnsupportedOp, ``warn`` (the default) warns
+once per operation, ``allow`` is quiet. Every fallback is entered in a ledger with the bytes that
+moved, both ways.
+
+What moves are plain ranges of bytes, one per buffer, from the first element that any operand touches
+to the last, so that the device is asked for nothing but download and upload: it need not even have
+kernels for the type. Views mean the same over the copy as over the buffer.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from polyback.config import config
 from polyback.device import Operand
 from polyback.errors import FallbackWarning, UnsupportedOp
-from polyback.program import Number, copy_program
+from polyback.program import Number
 from polyback.view import View
 
 if TYPE_CHECKING:
@@ -34,7 +40,9 @@ class LedgerEntry:
 
 
 _LEDGER: Final[dict[tuple[str, str], LedgerEntry]] = {}
+_WARNED: Final[set[tuple[str, str]]] = set()
 _LOCK: Final = threading.Lock()
+_GRAIN: Final = 16  # bytes of the largest element
 
 
 def fallback_ledger() -> list[LedgerEntry]:
@@ -47,6 +55,7 @@ def clear_ledger() -> None:
     """Forget all entries; each operation will warn once again."""
     with _LOCK:
         _LEDGER.clear()
+        _WARNED.clear()
 
 
 def run_on_host(
@@ -57,76 +66,104 @@ def run_on_host(
     outs: Sequence[Operand],
     ins: Sequence[Operand | Number],
 ) -> None:
-    """Copy the inputs to ``host``, run there, copy the outputs back."""
+    """Copy the operands to ``host``, run there, copy the outputs back. Raises UnsupportedOp under
+    ``forbid``, before anything is written."""
     if config().fallback == "forbid":
         raise UnsupportedOp(
             f"[{what}] {device} does not offer it and fallback is 'forbid'; want another device or "
             f"pb.configure(fallback='warn')"
         )
-    moved = 0
-    buffers: list[Any] = []
-
-    def on_host(operand: Operand, copy: bool) -> Operand:
-        nonlocal moved
-        size = operand.view.size * operand.dtype.itemsize
-        buffer = host.protocol.allocate(size)
-        buffers.append(buffer)
-        if copy:
-            data = bytearray(size)
-            _download(device, operand, memoryview(data))
-            host.protocol.upload(buffer, 0, memoryview(data))
-        moved += size
-        return Operand(buffer, operand.dtype, View.contiguous(operand.view.shape))
-
+    copies: dict[int, _HostCopy] = {}
     try:
-        # Outputs are copied too: scatter reads its target.
-        host_outs = [on_host(o, copy=True) for o in outs]
-        host_ins = [on_host(x, copy=True) if isinstance(x, Operand) else x for x in ins]
-        run(host.protocol, host_outs, host_ins)
-        for out, result in zip(outs, host_outs, strict=True):
-            data = bytearray(out.view.size * out.dtype.itemsize)
-            host.protocol.download(result.buffer, 0, memoryview(data))
-            _upload(device, out, memoryview(data))
+        for operand in (*outs, *(x for x in ins if isinstance(x, Operand))):
+            copy = copies.setdefault(id(operand.buffer), _HostCopy(device, host, operand.buffer))
+            copy.include(operand)
+        for copy in copies.values():
+            copy.fetch()
+        here = [copies[id(x.buffer)].operand(x) if isinstance(x, Operand) else x for x in ins]
+        run(host.protocol, [copies[id(o.buffer)].operand(o) for o in outs], here)
+        written = {id(o.buffer) for o in outs}
+        for key in written:
+            copies[key].give_back()
+        moved = sum(c.size * (2 if key in written else 1) for key, c in copies.items())
     finally:
-        for buffer in buffers:
-            host.protocol.free(buffer)
+        for copy in copies.values():
+            copy.free()
     _enter(str(device), what, moved)
 
 
-def _download(device: Device, operand: Operand, target: memoryview) -> None:
-    if operand.view.is_contiguous:
-        device.protocol.download(
-            operand.buffer, operand.view.offset * operand.dtype.itemsize, target
-        )
-        return
-    buffer = device.protocol.allocate(len(target))
-    dense = Operand(buffer, operand.dtype, View.contiguous(operand.view.shape))
-    device.protocol.elementwise(copy_program(dense.dtype, dense.dtype), [dense], [operand])
-    device.protocol.download(buffer, 0, target)
-    device.protocol.free(buffer)
+@final
+class _HostCopy:
+    """The bytes of one device buffer that operands touch, in a buffer of the host."""
 
+    def __init__(self, device: Device, host: Device, buffer: Any) -> None:
+        self.device, self.host, self.buffer = device, host, buffer
+        self.start, self.stop = sys.maxsize, 0
+        self.copy: Any = None
 
-def _upload(device: Device, operand: Operand, source: memoryview) -> None:
-    if operand.view.is_contiguous:
-        device.protocol.upload(operand.buffer, operand.view.offset * operand.dtype.itemsize, source)
-        return
-    buffer = device.protocol.allocate(len(source))
-    dense = Operand(buffer, operand.dtype, View.contiguous(operand.view.shape))
-    device.protocol.upload(buffer, 0, source)
-    device.protocol.elementwise(copy_program(dense.dtype, dense.dtype), [operand], [dense])
-    device.protocol.free(buffer)
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+        return max(0, self.stop - self.start)
+
+    def include(self, operand: Operand) -> None:
+        """Cover the elements of ``operand`` too."""
+        if operand.view.size == 0:
+            return
+        low, high = operand.view.bounds
+        size = operand.dtype.itemsize
+        # The start is a multiple of every element size, so that offsets stay whole.
+        self.start = min(self.start, low * size // _GRAIN * _GRAIN)
+        self.stop = max(self.stop, high * size)
+
+    def fetch(self) -> None:
+        """Copy from the device. Outputs are fetched too: a view writes only part of its range."""
+        data = bytearray(self.size)
+        self.copy = self.host.protocol.allocate(self.size)
+        if data:
+            self.device.protocol.download(self.buffer, self.start, memoryview(data))
+            self.host.protocol.upload(self.copy, 0, memoryview(data))
+
+    def give_back(self) -> None:
+        """Copy to the device."""
+        data = bytearray(self.size)
+        if data:
+            self.host.protocol.download(self.copy, 0, memoryview(data))
+            self.device.protocol.upload(self.buffer, self.start, memoryview(data))
+
+    def operand(self, operand: Operand) -> Operand:
+        """``operand`` over the copy."""
+        view = operand.view
+        offset = view.offset - self.start // operand.dtype.itemsize if view.size else 0
+        return Operand(self.copy, operand.dtype, View(view.shape, view.strides, offset))
+
+    def free(self) -> None:
+        """Give the host's memory back."""
+        if self.copy is not None:
+            self.host.protocol.free(self.copy)
 
 
 def _enter(device: str, op: str, nbytes: int) -> None:
+    key = (device, op)
     with _LOCK:
-        entry = _LEDGER.setdefault((device, op), LedgerEntry(device, op))
+        entry = _LEDGER.setdefault(key, LedgerEntry(device, op))
         entry.count += 1
         entry.nbytes += nbytes
-        first = entry.count == 1
-    if first and config().fallback == "warn":
+        warn = config().fallback == "warn" and key not in _WARNED
+        if warn:
+            _WARNED.add(key)
+    if warn:
         warnings.warn(
             f"[{op}] {device} does not offer it; it runs on the host reference "
             f"({nbytes} bytes moved; further uses are counted in pb.fallback_ledger())",
             FallbackWarning,
-            stacklevel=6,
+            stacklevel=_user_level(),
         )
+
+
+def _user_level() -> int:
+    """The stacklevel, seen from the caller, of the first frame outside this package."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith("polyback."):
+        level, frame = level + 1, frame.f_back
+    return level

@@ -37,14 +37,26 @@ class Input:
 
 
 @final
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Instr:
-    """``row`` applied to earlier values. ``value`` is the number of a CONST."""
+    """``row`` applied to earlier values. ``value`` is the number of a CONST.
+
+    Equal instructions give equal bits: the constants 0.0 and -0.0 differ, NaN equals NaN.
+    """
 
     row: Scalar
     args: tuple[int, ...]
     dtype: DType
     value: Number | None = None
+
+    def _key(self) -> tuple[Any, ...]:
+        return (self.row, self.args, self.dtype, repr(self.value))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Instr) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
 
 
 @final
@@ -122,11 +134,11 @@ def _problem(program: Program, instr: Instr, index: int) -> str:
         through = all(d.compute is d for d in pair) or float32 in pair
         return "" if through else f"half types are cast from and to float32 only, not {pair}"
     if row.gives == "own":
-        return ""
+        wrong = row is scalar.IOTA and instr.dtype is not int64
+        return f"gives int64, not {instr.dtype}" if wrong else ""
     args = [program.dtypes[a] for a in instr.args]
-    if row is scalar.WHERE:
-        if args.pop(0) is not bool_:
-            return "the condition must be bool"
+    if row is scalar.WHERE and args.pop(0) is not bool_:
+        return "the condition must be bool"
     if any(d is not args[0] for d in args):
         return f"operands differ in type: {[d.code for d in args]}"
     if args[0] not in row.takes:
@@ -251,11 +263,20 @@ class Value:
     def __lt__(self, other: Any) -> Value:
         return scalar.LESS(self, other)
 
+    def __le__(self, other: Any) -> Value:
+        return scalar.LESS_EQUAL(self, other)
+
     def __gt__(self, other: Any) -> Value:
         return scalar.GREATER(self, other)
 
+    def __ge__(self, other: Any) -> Value:
+        return scalar.GREATER_EQUAL(self, other)
+
     def __eq__(self, other: object) -> Any:
         return scalar.EQUAL(self, other)
+
+    def __ne__(self, other: object) -> Any:
+        return scalar.NOT_EQUAL(self, other)
 
     def __hash__(self) -> int:
         return id(self)

@@ -56,7 +56,9 @@ class Scalar:
         for operand in operands:
             if not isinstance(operand, (bool, int, float, complex)):
                 return operand.apply(self, operands)
-        return self.numpy(*(np.asarray(value, np.float64) for value in operands)).item()
+        kind = np.complex128 if any(isinstance(x, complex) for x in operands) else np.float64
+        with np.errstate(all="ignore"):
+            return self.numpy(*(np.asarray(value, kind) for value in operands)).item()
 
     def __repr__(self) -> str:
         return self.name
@@ -122,8 +124,16 @@ def _numpy_extremum(choose: Callable[..., Any], sign_and: Callable[..., Any]) ->
     return extremum
 
 
-def _is_zero_log(a: Any) -> Any:
-    return WHERE(a == 0, 0.0, LOG(a))
+def _pow_slope(a: Any, b: Any) -> Any:
+    """d(a**b)/da; 0 for the constant 0**0."""
+    if isinstance(b, (bool, int, float, complex)):
+        return b * a ** (b - 1) if b != 0 else 0.0
+    return b * a ** WHERE(LOGICAL_AND(a == 0, b == 0), 1.0, b - 1)
+
+
+def _pow_log(a: Any) -> Any:
+    """log(a), and 0 where a is 0, so that y * log(a) is too; also in its own derivative."""
+    return WHERE(a == 0, 0.0, LOG(WHERE(a == 0, 1.0, a)))
 
 
 def _share(g: Any, wins: Any, ties: Any) -> Any:
@@ -153,7 +163,7 @@ FLOOR_DIVIDE = Scalar("floor_divide", 2, REAL, "$floor_divide({0}, {1})", np.flo
 REMAINDER = Scalar("remainder", 2, REAL, "$remainder({0}, {1})", np.remainder,
     (lambda g, y, a, b: g, lambda g, y, a, b: -g * FLOOR_DIVIDE(a, b)), binary="%")
 POW = Scalar("pow", 2, NUMERIC, "$pow({0}, {1})", _numpy_pow,
-    (lambda g, y, a, b: g * b * a ** (b - 1), lambda g, y, a, b: g * y * _is_zero_log(a)),
+    (lambda g, y, a, b: g * _pow_slope(a, b), lambda g, y, a, b: g * y * _pow_log(a)),
     ulp=16, binary="**")
 NEGATIVE = Scalar("negative", 1, NUMERIC, "(-{0})", np.negative, (lambda g, y, x: -g,))
 POSITIVE = Scalar("positive", 1, NUMERIC, "{0}", np.positive, (lambda g, y, x: g,))

@@ -9,6 +9,7 @@ another View; no device is asked.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,13 +23,13 @@ MAX_NDIM: Final = 32
 MAX_ELEMENTS: Final = 2**63 - 1
 
 
-def check_shape(shape: Sequence[int], op: str) -> Shape:
-    """``shape`` as a tuple of Python ints. Raises ShapeError for a negative size, more than 32
-    axes, or a product of sizes of 2**63 or more."""
+def check_shape(shape: int | Sequence[int], op: str) -> Shape:
+    """``shape`` as a tuple of Python ints; one integer is one axis. Raises ShapeError for a negative
+    size, more than 32 axes, or a product of sizes of 2**63 or more."""
     try:
-        sizes = tuple(int(n.__index__()) for n in shape)
-    except AttributeError:
-        raise InvalidArgument(f"[{op}] a shape is a sequence of integers; got {shape!r}") from None
+        sizes = integers(shape)
+    except TypeError:
+        raise InvalidArgument(f"[{op}] got shape {shape!r}; want a sequence of integers") from None
     if any(n < 0 for n in sizes):
         raise ShapeError(f"[{op}] sizes must not be negative; got {sizes}")
     if len(sizes) > MAX_NDIM:
@@ -38,8 +39,22 @@ def check_shape(shape: Sequence[int], op: str) -> Shape:
     return sizes
 
 
+def integers(given: int | Sequence[int]) -> tuple[int, ...]:
+    """One integer or several, of any integer type, as Python ints. Raises TypeError."""
+    if isinstance(given, (tuple, list)):  # the usual case first
+        return tuple(operator.index(n) for n in given)
+    try:
+        return (operator.index(given),)  # type: ignore[arg-type]
+    except TypeError:
+        return tuple(operator.index(n) for n in given)  # type: ignore[union-attr]
+
+
 def normalize_axis(axis: int, ndim: int, op: str) -> int:
     """``axis`` counted from the front. Raises IndexOutOfBounds outside [-ndim, ndim)."""
+    try:
+        axis = operator.index(axis)
+    except TypeError:
+        raise InvalidArgument(f"[{op}] got axis {axis!r}; want an integer") from None
     if not -ndim <= axis < ndim:
         raise IndexOutOfBounds(f"[{op}] axis {axis} is outside [{-ndim}, {ndim}) of {ndim} axes")
     return axis % ndim
@@ -49,7 +64,10 @@ def normalize_axes(axes: int | Sequence[int] | None, ndim: int, op: str) -> tupl
     """Sorted, distinct axes; None means all. Raises IndexOutOfBounds or InvalidArgument."""
     if axes is None:
         return tuple(range(ndim))
-    given = (axes,) if isinstance(axes, int) else tuple(axes)
+    try:
+        given = integers(axes)
+    except TypeError:
+        raise InvalidArgument(f"[{op}] got axis {axes!r}; want integers") from None
     result = tuple(sorted(normalize_axis(a, ndim, op) for a in given))
     if len(set(result)) != len(result):
         raise InvalidArgument(f"[{op}] an axis is named twice in {given}")
@@ -57,7 +75,8 @@ def normalize_axes(axes: int | Sequence[int] | None, ndim: int, op: str) -> tupl
 
 
 def broadcast_shapes(*shapes: Shape, op: str = "broadcast") -> Shape:
-    """The shape that all ``shapes`` broadcast to. Raises ShapeError naming them if there is none."""
+    """The shape that all ``shapes`` broadcast to. Raises ShapeError naming them if there is none,
+    or if it has 2**63 elements or more."""
     if len(set(shapes)) == 1:
         return shapes[0]
     result: list[int] = []
@@ -70,6 +89,8 @@ def broadcast_shapes(*shapes: Shape, op: str = "broadcast") -> Shape:
                 f"{back} from the end; want equal sizes or 1"
             )
         result.append(sizes.pop() if sizes else 1)
+    if prod(result) > MAX_ELEMENTS:
+        raise ShapeError(f"[{op}] shape {tuple(result)} has 2**63 elements or more")
     return tuple(result)
 
 

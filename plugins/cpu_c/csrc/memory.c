@@ -62,7 +62,7 @@ static size_t mapped_bytes(size_t payload)
     return (payload + HEADER + 4095) & ~(size_t)4095;
 }
 
-/* Maps 2 MB too much and cuts both ends: the kernel backs only aligned 2 MB ranges by huge pages. */
+/* Maps 2 MB too much and cuts both ends: huge pages back only aligned 2 MB ranges. */
 static void *map_large(size_t payload)
 {
     size_t nbytes = mapped_bytes(payload);

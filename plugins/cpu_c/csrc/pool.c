@@ -35,6 +35,7 @@ static struct {
     pthread_cond_t work, done;
     pthread_t threads[MAX_THREADS];
     int started, applied;                 /* workers alive; thread count they were started for */
+    int avoided;                          /* core that the workers are kept off, -1 = none */
     atomic_int wanted;                    /* thread count asked for, 0 = not decided yet */
     void (*task)(void *context, int64_t index);
     void *context;
@@ -45,13 +46,14 @@ static struct {
     atomic_int parked, caller_parked, stop;
 } pool = {
     .running = PTHREAD_MUTEX_INITIALIZER, .park = PTHREAD_MUTEX_INITIALIZER,
-    .work = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER,
+    .work = PTHREAD_COND_INITIALIZER, .done = PTHREAD_COND_INITIALIZER, .avoided = -1,
 };
 
 static _Thread_local int inside_task;
 
 /* ---- how many cores may be used ---------------------------------------------------------- */
 
+#if defined(__linux__)
 /* Cores allowed by one cpu.max file ("max 100000" or "150000 100000"), rounded up; 0 = no limit. */
 static int quota_of_file(const char *path)
 {
@@ -90,6 +92,7 @@ static int quota_of_cgroup(void)
     fclose(file);
     return smallest;
 }
+#endif
 
 static int usable_cores(void)
 {
@@ -187,8 +190,26 @@ static void *worker(void *first_generation)
     }
 }
 
+/* Keeps workers off the caller's core.  A scheduler that packs woken threads onto the waker's core
+ * (seen on virtual machines: no second core for up to 100 ms) would run the loop serially.  Nothing
+ * is lost, that core is busy with the caller's own share; redone when the caller has moved. */
+static void spread_workers(void)
+{
+#if defined(__linux__)
+    cpu_set_t allowed;
+    int core = sched_getcpu();
+    if (core < 0 || core == pool.avoided || sched_getaffinity(0, sizeof allowed, &allowed))
+        return;
+    CPU_CLR(core, &allowed);
+    pool.avoided = core;
+    for (int i = 0; i < pool.started && CPU_COUNT(&allowed); i++)
+        pthread_setaffinity_np(pool.threads[i], sizeof allowed, &allowed);
+#endif
+}
+
 static void wake_workers(void)
 {
+    spread_workers();
     atomic_fetch_add(&pool.generation, 1);
     if (atomic_load(&pool.parked)) {
         pthread_mutex_lock(&pool.park);
@@ -224,6 +245,7 @@ static void stop_workers(void)
     for (int i = 0; i < pool.started; i++)
         pthread_join(pool.threads[i], NULL);
     pool.started = 0;
+    pool.avoided = -1;
     atomic_store(&pool.stop, 0);
 }
 
@@ -248,6 +270,7 @@ static void reset_in_child(void)
     pthread_cond_init(&pool.work, NULL);
     pthread_cond_init(&pool.done, NULL);
     pool.started = pool.applied = 0;
+    pool.avoided = -1;
     atomic_store(&pool.entry, 0);
     atomic_store(&pool.parked, 0);
     atomic_store(&pool.caller_parked, 0);

@@ -7,6 +7,7 @@ installed CPU backend. Python floats become float32, ints int64, complex numbers
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any, final
 
@@ -14,14 +15,18 @@ import numpy as np
 
 from polyback import array
 from polyback.array import Array
+from polyback.config import config
 from polyback.dtype import (
     DEFAULT_FLOAT,
     DEFAULT_INT,
     DType,
     bool_,
+    check_fits,
     complex64,
     dtype_of,
     float32,
+    float64,
+    scalar_dtype,
 )
 from polyback.errors import DTypeError, InvalidArgument, ShapeError
 from polyback.frontend.defaults import find_device
@@ -30,7 +35,7 @@ from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
 from polyback.runtime import Device
 from polyback.scalar import WHERE
-from polyback.view import Shape, check_shape
+from polyback.view import check_shape
 
 Where = str | Device | None
 
@@ -68,7 +73,9 @@ def asarray(
     """A tensor from numbers, nested sequences, NumPy arrays, buffers or another tensor.
 
     ``copy=None`` copies only what must be copied; False raises InvalidArgument if a copy is needed.
-    Raises ShapeError for ragged sequences, DTypeError for contents that are not numbers.
+    With ``requires_grad`` the result is a leaf of its own, over the same numbers as a tensor given.
+    Raises ShapeError for ragged sequences, DTypeError for contents that are not numbers or that
+    ``dtype`` cannot hold (Python ints out of range, complex numbers as real ones).
 
     >>> import polyback as pb
     >>> pb.asarray([[1, 2], [3, 4]]).shape
@@ -86,13 +93,19 @@ def asarray(
     else:
         if copy is False:
             raise InvalidArgument("[asarray] copy=False: host data is always copied to the device")
-        values = _host(obj)
-        target = target or _host_dtype(obj, values)
-        result = Tensor(array.from_numpy(_storing(find_device(device), target), values, target))
-    if requires_grad:
-        result = result.detach() if result.edge is None and result is not obj else result
-        result.requires_grad = True
-    return result
+        values = host_values(obj)
+        target = target or host_dtype(obj, values)
+        _check_host(values, target, exact=not hasattr(obj, "dtype"))
+        where = _storing(find_device(device), target)
+        with np.errstate(all="ignore"):  # 1e300 is inf in float32
+            result = Tensor(array.from_numpy(where, values, target))
+    return _leaf(result.detach() if result is obj else result) if requires_grad else result
+
+
+def _leaf(x: Tensor) -> Tensor:
+    """``x`` as a leaf that gradients are kept for. Raises DTypeError unless it is floating-point."""
+    x.requires_grad = True
+    return x
 
 
 def apply_copy(x: Tensor) -> Tensor:
@@ -102,16 +115,26 @@ def apply_copy(x: Tensor) -> Tensor:
     return apply(POSITIVE, x)
 
 
-def _host(obj: Any) -> np.ndarray[Any, Any]:
+def host_values(obj: Any) -> np.ndarray[Any, Any]:
+    """``obj`` as a NumPy array. Raises ShapeError or DTypeError, see :func:`asarray`."""
     if isinstance(obj, (list, tuple)) and _holds_tensor(obj):
         raise DTypeError("[asarray] got a sequence of tensors; want pb.stack(...)")
     try:
         values = np.asarray(obj)
     except (ValueError, TypeError, OverflowError) as error:
         raise ShapeError(f"[asarray] {error}; want numbers nested evenly") from None
-    if values.dtype == object and values.size:
+    if values.dtype == object:
         raise DTypeError(f"[asarray] got {type(obj).__name__} of objects; want numbers that fit")
     return values
+
+
+def _check_host(values: np.ndarray[Any, Any], target: DType, exact: bool) -> None:
+    """Raises DTypeError if ``target`` cannot hold the kind or, where ``exact``, the integers."""
+    if values.dtype.kind == "c" and target.kind not in ("complex", "bool"):
+        raise DTypeError(f"[asarray] {target} cannot hold complex numbers; want real(x)")
+    if exact and values.dtype.kind in "iu" and target.is_integer and values.size:
+        check_fits(int(values.min()), target)
+        check_fits(int(values.max()), target)
 
 
 def _holds_tensor(obj: Sequence[Any]) -> bool:
@@ -120,8 +143,9 @@ def _holds_tensor(obj: Sequence[Any]) -> bool:
     )
 
 
-def _host_dtype(obj: Any, values: np.ndarray[Any, Any]) -> DType:
-    """NumPy arrays keep their type; Python numbers take the defaults."""
+def host_dtype(obj: Any, values: np.ndarray[Any, Any]) -> DType:
+    """The type of ``values``, read from ``obj``: NumPy arrays keep theirs, Python numbers take the
+    defaults."""
     if hasattr(obj, "dtype") or isinstance(obj, (bytes, bytearray, memoryview)):
         return dtype_of(values.dtype)
     if values.dtype.kind == "f":
@@ -130,16 +154,13 @@ def _host_dtype(obj: Any, values: np.ndarray[Any, Any]) -> DType:
 
 
 def _storing(device: Device, dtype: DType) -> Device:
-    if dtype.name not in device.caps.storage:
+    """``device``, where it can hold ``dtype``; under host fallback every device can keep bytes."""
+    if dtype.name not in device.caps.storage and config().fallback == "forbid":
         raise DTypeError(
             f"[dtype] {device} does not store {dtype}; it stores "
             f"{', '.join(sorted(device.caps.storage))}"
         )
     return device
-
-
-def _shape(shape: int | Sequence[int], op: str) -> Shape:
-    return check_shape((shape,) if isinstance(shape, int) else tuple(shape), op)
 
 
 def full(
@@ -150,18 +171,32 @@ def full(
     device: Where = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """``fill_value`` everywhere. Raises ShapeError for negative or overflowing sizes.
+    """``fill_value`` everywhere. Raises ShapeError for negative or overflowing sizes, DTypeError for
+    a value of a higher kind than ``dtype`` or out of its range.
 
     >>> import polyback as pb
     >>> pb.full((2,), 7).tolist()
     [7, 7]
     """
-    target = dtype_of(type(fill_value) if dtype is None else dtype)
-    sizes = _shape(shape, "full")
+    value = _scalar(fill_value)
+    target = scalar_dtype(value, bool_) if dtype is None else dtype_of(dtype)
+    if isinstance(value, int):
+        check_fits(int(value), target)
+    elif scalar_dtype(value, target).kind != target.kind:
+        raise DTypeError(f"[full] {target} cannot hold {value!r}; want a number of its kind")
+    sizes = check_shape(shape, "full")
     where = _storing(find_device(device), target)
     result = array.empty(where, sizes, target)
-    result.assign(fill_value)
-    return Tensor(result, requires_grad=requires_grad)
+    result.assign(value)
+    return _leaf(Tensor(result)) if requires_grad else Tensor(result)
+
+
+def _scalar(value: Any) -> bool | int | float | complex:
+    if isinstance(value, (np.generic, Tensor)):
+        value = value.item()
+    if not isinstance(value, (bool, int, float, complex)):
+        raise DTypeError(f"[full] got {type(value).__name__}; want a number")
+    return value
 
 
 def zeros(
@@ -209,7 +244,7 @@ def empty(shape: int | Sequence[int], *, dtype: Any = None, device: Where = None
     """
     target = dtype_of(dtype or DEFAULT_FLOAT)
     where = _storing(find_device(device), target)
-    return Tensor(array.empty(where, _shape(shape, "empty"), target))
+    return Tensor(array.empty(where, check_shape(shape, "empty"), target))
 
 
 def full_like(
@@ -265,25 +300,57 @@ def arange(
 ) -> Tensor:
     """``start, start + step, ...`` below ``stop`` (``arange(n)`` counts from 0).
 
-    Raises InvalidArgument for a step of 0.
+    Integers, unless one of the three is a float. Raises InvalidArgument for a step of 0, numbers
+    that are not finite, or a fraction in an integer ``dtype``; DTypeError for integers that
+    ``dtype`` cannot hold.
 
     >>> import polyback as pb
     >>> pb.arange(3).tolist(), pb.arange(1, 2, 0.5).tolist()
     ([0, 1, 2], [1.0, 1.5])
     """
-    first, last = (0, start) if stop is None else (start, stop)
+    ends = (0, start) if stop is None else (start, stop)
+    first, last, step = (_real(v) for v in (*ends, step))
     if step == 0:
         raise InvalidArgument("[arange] step is 0; want another number")
     whole = all(isinstance(v, int) for v in (first, last, step))
     target = dtype_of(dtype) if dtype is not None else (DEFAULT_INT if whole else DEFAULT_FLOAT)
-    length = max(0, math.ceil((last - first) / step))
+    if target.is_integer and not (first == int(first) and step == int(step)):
+        raise InvalidArgument(f"[arange] {target} cannot hold {first} + k * {step}; want integers")
+    length = max(0, -((first - last) // step) if whole else math.ceil((last - first) / step))
     where = _storing(find_device(device), target)
     (length,) = check_shape((length,), "arange")
     index = Tensor(array.iota(where, length))
-    if target.is_integer:
-        return cast(index * int(step) + int(first), target)
-    exact = dtype_of("float64") if "float64" in where.caps.storage else float32
-    return cast(cast(index, exact) * float(step) + float(first), target)
+    if not target.is_integer:
+        exact = float64 if "float64" in where.caps.storage else float32
+        return cast(cast(index, exact) * float(step) + float(first), target)
+    if length:
+        check_fits(int(first), target)
+        check_fits(int(first) + int(step) * (length - 1), target)
+    wide = target if target.itemsize == 8 else DEFAULT_INT  # modulo 2**64 all is exact
+    return cast(cast(index, wide) * _wrap(int(step), wide) + _wrap(int(first), wide), target)
+
+
+def _real(value: Any) -> int | float:
+    """A finite number as a Python int where it is one of an integer type, else as a float."""
+    try:
+        number = operator.index(value)
+        check_fits(number, float64)
+        return number
+    except TypeError as error:
+        if isinstance(error, DTypeError):
+            raise
+    try:
+        if math.isfinite(value):
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise InvalidArgument(f"[arange] got {value!r}; want finite real numbers")
+
+
+def _wrap(value: int, dtype: DType) -> int:
+    """``value`` modulo 2**64 in the range of ``dtype``."""
+    value %= 2**64
+    return value - 2**64 if dtype.kind == "int" and value >= 2**63 else value
 
 
 def linspace(
@@ -296,16 +363,21 @@ def linspace(
     device: Where = None,
     endpoint: bool = True,
 ) -> Tensor:
-    """``num`` evenly spaced numbers from ``start`` to ``stop``.
+    """``num`` evenly spaced numbers from ``start`` to ``stop``; rounded down in an integer ``dtype``.
+
+    Raises InvalidArgument for a negative ``num`` or ends that are not finite.
 
     >>> import polyback as pb
     >>> pb.linspace(0.0, 1.0, 3).tolist()
     [0.0, 0.5, 1.0]
     """
-    if num < 0:
-        raise InvalidArgument(f"[linspace] num={num}; want 0 or more")
+    if not isinstance(num, (int, np.integer)) or num < 0:
+        raise InvalidArgument(f"[linspace] num={num!r}; want an integer of 0 or more")
+    if not (np.isfinite(start) and np.isfinite(stop)):
+        raise InvalidArgument(f"[linspace] got {start} to {stop}; want finite numbers")
+    target = dtype_of(dtype or DEFAULT_FLOAT)
     values = np.linspace(start, stop, num, endpoint=endpoint)
-    return asarray(values, dtype=dtype or DEFAULT_FLOAT, device=device)
+    return asarray(np.floor(values) if target.is_integer else values, dtype=target, device=device)
 
 
 def eye(
@@ -323,8 +395,7 @@ def eye(
     >>> pb.eye(2).tolist()
     [[1.0, 0.0], [0.0, 1.0]]
     """
-    columns = n_rows if n_cols is None else n_cols
-    check_shape((n_rows, columns), "eye")
+    n_rows, columns = check_shape((n_rows, n_rows if n_cols is None else n_cols), "eye")
     where = find_device(device)
     rows, spots = Tensor(array.iota(where, n_rows)), Tensor(array.iota(where, columns))
     return astype(rows[:, None] + k == spots, dtype or DEFAULT_FLOAT)
@@ -337,7 +408,7 @@ def tril(x: Tensor, /, *, k: int = 0) -> Tensor:
     >>> pb.tril(pb.ones((2, 2))).tolist()
     [[1.0, 0.0], [1.0, 1.0]]
     """
-    return apply(WHERE, _below(x, k), x, False if x.dtype is bool_ else 0)
+    return apply(WHERE, _below(x, k, "tril"), x, False if x.dtype is bool_ else 0)
 
 
 def triu(x: Tensor, /, *, k: int = 0) -> Tensor:
@@ -347,12 +418,12 @@ def triu(x: Tensor, /, *, k: int = 0) -> Tensor:
     >>> pb.triu(pb.ones((2, 2))).tolist()
     [[1.0, 1.0], [0.0, 1.0]]
     """
-    return apply(WHERE, _below(x, k - 1), False if x.dtype is bool_ else 0, x)
+    return apply(WHERE, _below(x, k - 1, "triu"), False if x.dtype is bool_ else 0, x)
 
 
-def _below(x: Tensor, k: int) -> Tensor:
+def _below(x: Tensor, k: int, op: str) -> Tensor:
     if x.ndim < 2:
-        raise ShapeError(f"[tril] got shape {x.shape}; want at least 2 axes")
+        raise ShapeError(f"[{op}] got shape {x.shape}; want at least 2 axes")
     rows, columns = (Tensor(array.iota(x.device, n)) for n in x.shape[-2:])
     below: Tensor = columns <= rows[:, None] + k
     return below

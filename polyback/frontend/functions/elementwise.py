@@ -1,7 +1,7 @@
 """Elementwise: the one Op of all scalar functions, type promotion, and casts.
 
-The public functions are in arithmetic, exponential, trigonometry, rounding, comparison and activation: one
-hand-written def per row of the scalar table.
+The public functions are in arithmetic, exponential, trigonometry, rounding, comparison and
+activation: one hand-written def per row of the scalar table.
 """
 
 from __future__ import annotations
@@ -107,6 +107,8 @@ def apply(row: Scalar, *operands: Any) -> Tensor:
     """
     given = tuple(x if isinstance(x, (Tensor, *NUMBERS)) else _number(row, x) for x in operands)
     skip = 1 if row is WHERE else 0
+    if not any(isinstance(x, Tensor) for x in given):
+        raise DTypeError(f"[{row.name}] got {operands} only; want at least one tensor: asarray()")
     dtype = _operand_dtype(row, given[skip:])
     ready = [cast(x, dtype) if isinstance(x, Tensor) else x for x in given[skip:]]
     if skip:
@@ -133,11 +135,16 @@ def result_type(*operands: Any) -> DType:
     >>> pb.result_type(pb.int8, pb.uint8), pb.result_type(pb.float32, 2)
     (polyback.int16, polyback.float32)
     """
-    types = [x.dtype if isinstance(x, Tensor) else x for x in operands]
+    types = [
+        x.dtype if isinstance(x, Tensor) else x.item() if isinstance(x, np.generic) else x
+        for x in operands
+    ]
+    if not types:
+        raise DTypeError("[result_type] got nothing; want tensors, dtypes or numbers")
     arrays = [t for t in types if isinstance(t, DType)]
     numbers = [t for t in types if not isinstance(t, DType)]
     if not arrays:
-        return reduce(promote, (dtype_of(type(n)) for n in numbers))
+        return reduce(promote, (scalar_dtype(n, bool_) for n in numbers))
     result = reduce(promote, arrays)
     for number in numbers:
         result = promote(result, scalar_dtype(number, result))

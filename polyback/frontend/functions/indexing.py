@@ -1,4 +1,4 @@
-"""Indexing: slices are views; integer tensors gather; assignment writes in place or in the graph."""
+"""Indexing: slices are views, integer tensors gather, assignment writes in place or in the graph."""
 
 from __future__ import annotations
 
@@ -14,13 +14,19 @@ from polyback.dtype import DEFAULT_FLOAT, DType, bool_, dtype_of, int64
 from polyback.errors import DTypeError, GradientError, IndexOutOfBounds, InvalidArgument, ShapeError
 from polyback.frontend.autograd import is_grad_enabled
 from polyback.frontend.functions.activation import where
-from polyback.frontend.functions.creation import arange, asarray, zeros
+from polyback.frontend.functions.creation import (
+    arange,
+    asarray,
+    host_dtype,
+    host_values,
+    zeros,
+)
 from polyback.frontend.functions.elementwise import cast
 from polyback.frontend.functions.reduction import max, min
 from polyback.frontend.functions.shape import broadcast_to, expand_dims, reshape
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
-from polyback.view import Shape, View, broadcast_shapes, normalize_axis
+from polyback.view import Shape, View, broadcast_shapes, check_shape, normalize_axis
 
 Item = int | slice | None
 
@@ -57,18 +63,34 @@ def _items(key: Any, shape: Shape) -> list[Item]:
         parts.append(Ellipsis)
     spot = next(k for k, p in enumerate(parts) if p is Ellipsis)
     parts[spot : spot + 1] = [slice(None)] * (len(shape) - used)
+    check_shape([1] * (len(parts) - used), "index")
     items: list[Item] = []
     axis = 0
     for part in parts:
         if part is None:
             items.append(None)
             continue
-        items.append(part if isinstance(part, slice) else _position(part, axis, shape))
+        whole = _slice(part, shape[axis]) if isinstance(part, slice) else None
+        items.append(whole or _position(part, axis, shape))
         axis += 1
     return items
 
 
+def _slice(part: slice, n: int) -> slice:
+    try:
+        part.indices(n)
+    except TypeError:
+        raise DTypeError(f"[index] got {part}; want integers or None in a slice") from None
+    except ValueError as error:
+        raise InvalidArgument(f"[index] got {part}: {error}") from None
+    return part
+
+
 def _position(part: Any, axis: int, shape: Shape) -> int:
+    if isinstance(part, Tensor) and part.ndim:
+        raise DTypeError(
+            f"[index] got a tensor of shape {part.shape} among other indexes; want it alone, or take()"
+        )
     if isinstance(part, (bool, np.bool_)):
         raise DTypeError("[index] got a bool; want integers, slices, None, ... or a tensor")
     try:
@@ -201,13 +223,14 @@ def _masked(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def setitem(x: Tensor, key: Any, value: Any) -> None:
-    """``x[key] = value`` for basic keys, or a bool tensor of the shape of ``x``; ``value`` is cast and broadcast.
+    """``x[key] = value`` for basic keys, where ``value`` is broadcast, or a bool tensor of the shape
+    of ``x``, where ``value`` is one number or has the shape of ``x``; ``value`` is cast up to x.dtype.
 
     A tensor outside the graph is written in place. Inside the graph ``x`` becomes the result of an
     operation, so gradients flow to ``value`` and to what is left of the old ``x``.
     """
     if not isinstance(value, Tensor):
-        value = asarray(value, dtype=_assigned_dtype(x, value), device=x.device)
+        value = _assigned(x, value)
     if value.dtype is not x.dtype:
         if dtype_rank(value.dtype) > dtype_rank(x.dtype):
             raise DTypeError(f"[index] cannot write {value.dtype} into {x.dtype}; use astype()")
@@ -219,6 +242,11 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
             "want `with pb.no_grad():` around the assignment"
         )
     if isinstance(key, Tensor) and key.dtype is bool_ and key.ndim:
+        if key.shape != x.shape or (value.ndim and value.shape != x.shape):
+            raise ShapeError(
+                f"[index] the mask is {key.shape}, the value {value.shape}, the tensor {x.shape}; "
+                f"want the tensor's shape (the value may be one number)"
+            )
         result = where(key, value, x)
     else:
         region = Region(key, x.shape)
@@ -235,8 +263,12 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
         x.array.assign(result.array)
 
 
-def _assigned_dtype(x: Tensor, value: Any) -> DType | None:
-    return x.dtype if isinstance(value, (bool, int, float, complex)) else None
+def _assigned(x: Tensor, value: Any) -> Tensor:
+    """Host data to be written into ``x``: Python numbers take its type unless their kind is higher."""
+    values = host_values(value)
+    fits = dtype_rank(host_dtype(value, values)) <= dtype_rank(x.dtype)
+    wanted = x.dtype if fits and not hasattr(value, "dtype") else None
+    return asarray(value, dtype=wanted, device=x.device)
 
 
 def dtype_rank(dtype: DType) -> int:
@@ -272,6 +304,7 @@ def take(x: Tensor, indices: Tensor, /, *, axis: int | None = None) -> Tensor:
             raise InvalidArgument(f"[take] got shape {x.shape}; want axis=")
         axis = 0
     spot = normalize_axis(axis, x.ndim, "take")
+    array.same_device("take", x.array, indices.array)
     index = _checked(indices, x.shape[spot], "take")
     before, after = x.shape[:spot], x.shape[spot + 1 :]
     flat = reshape(index, (*(1,) * len(before), index.size, *(1,) * len(after)))
@@ -292,6 +325,7 @@ def take_along_axis(x: Tensor, indices: Tensor, /, *, axis: int = -1) -> Tensor:
     if x.ndim != indices.ndim:
         raise ShapeError(f"[take_along_axis] {x.shape} and {indices.shape} differ in axes")
     spot = normalize_axis(axis, x.ndim, "take_along_axis")
+    array.same_device("take_along_axis", x.array, indices.array)
     index = _checked(indices, x.shape[spot], "take_along_axis")
     others = [(*t.shape[:spot], 1, *t.shape[spot + 1 :]) for t in (x, index)]
     shape = list(broadcast_shapes(*others, op="take_along_axis"))
@@ -308,6 +342,7 @@ def one_hot(indices: Tensor, num_classes: int, /, *, dtype: Any = DEFAULT_FLOAT)
     >>> pb.one_hot(pb.asarray([1, 0]), 2).tolist()
     [[0.0, 1.0], [1.0, 0.0]]
     """
+    (num_classes,) = check_shape((num_classes,), "one_hot")
     index = _checked(indices, num_classes, "one_hot")
     spots = arange(num_classes, device=indices.device)
     return cast(expand_dims(index, -1) == spots, dtype_of(dtype))

@@ -56,7 +56,8 @@ def matmul(x1: Tensor, x2: Tensor, /) -> Tensor:
     dtype = result_type(x1, x2)
     if dtype.kind == "bool" or not x1.ndim or not x2.ndim:
         raise (DTypeError if x1.ndim and x2.ndim else ShapeError)(
-            f"[matmul] got {x1.dtype} {x1.shape} @ {x2.dtype} {x2.shape}; want numbers, 1 axis or more"
+            f"[matmul] got {x1.dtype} {x1.shape} @ {x2.dtype} {x2.shape}; "
+            f"want numbers, 1 axis or more"
         )
     a = reshape(x1, (1, -1)) if x1.ndim == 1 and x1.size else x1
     a = reshape(x1, (1, 0)) if x1.ndim == 1 and not x1.size else a
@@ -82,7 +83,10 @@ def _product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
-    """``sum(conj(x1) * x2)`` along ``axis``; the other axes broadcast.
+    """``sum(conj(x1) * x2)`` along ``axis``; the other axes broadcast. Numeric types.
+
+    ``axis`` must be the same axis counted from the end of both. Raises ShapeError if not, or if the
+    sizes differ.
 
     >>> import polyback as pb
     >>> int(pb.vecdot(pb.asarray([1, 2]), pb.asarray([3, 4])))
@@ -90,11 +94,12 @@ def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
     """
     from polyback.frontend.functions.rounding import conj
 
-    n1, n2 = (x.shape[normalize_axis(axis, x.ndim, "vecdot")] for x in (x1, x2))
-    if n1 != n2:
+    back1, back2 = (normalize_axis(axis, x.ndim, "vecdot") - x.ndim for x in (x1, x2))
+    if back1 != back2 or x1.shape[back1] != x2.shape[back2]:
         raise ShapeError(f"[vecdot] sizes along axis {axis} differ: {x1.shape} and {x2.shape}")
     dtype = result_type(x1, x2)
-    return cast(sum(conj(x1) * x2, axis=axis), dtype)
+    a, b = (cast(x, dtype.compute) for x in (x1, x2))
+    return cast(sum(conj(a) * b, axis=back1), dtype)
 
 
 def outer(x1: Tensor, x2: Tensor, /) -> Tensor:

@@ -13,12 +13,18 @@ from polyback.dtype import DEFAULT_FLOAT, DType, bool_, dtype_of, int64, uint64
 from polyback.errors import DTypeError, InvalidArgument
 from polyback.frontend.autograd import OUTPUT
 from polyback.frontend.functions.activation import where
-from polyback.frontend.functions.comparison import logical_and
-from polyback.frontend.functions.creation import arange
+from polyback.frontend.functions.arithmetic import abs, sqrt, square
+from polyback.frontend.functions.creation import arange, ones_like
 from polyback.frontend.functions.elementwise import cast
 from polyback.frontend.functions.exponential import exp, log
 from polyback.frontend.functions.rounding import isfinite
-from polyback.frontend.functions.shape import broadcast_to, reshape
+from polyback.frontend.functions.shape import (
+    broadcast_to,
+    concat,
+    flip,
+    permute_dims,
+    reshape,
+)
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
 from polyback.scalar import ALL_OF, ANY, MAX, MIN, PROD, SUM, Reduction
@@ -51,7 +57,7 @@ class Reduce(Op):
         return run(Reduce(SUM, self.axes, self.shape), t * _slope(self.op, self.axes, y, *operands))
 
     def saves(self, operand: int) -> frozenset[int]:
-        return frozenset() if self.op is SUM else frozenset({0, OUTPUT})
+        return {SUM: frozenset[int](), PROD: frozenset({0})}.get(self.op, frozenset({0, OUTPUT}))
 
 
 def _slope(op: Reduction, axes: tuple[int, ...], y: Any, x: Any) -> Any:
@@ -61,11 +67,24 @@ def _slope(op: Reduction, axes: tuple[int, ...], y: Any, x: Any) -> Any:
     if op in (MAX, MIN):  # equal extremes share the gradient
         wins = cast(x == y, x.dtype)
         return wins / sum(wins, axis=axes, keepdims=True)
-    zero = x == 0  # prod: y / x, but the product of the others where x is the only zero
-    zeros = sum(cast(zero, int64), axis=axes, keepdims=True)
-    others = prod(where(zero, 1.0, x), axis=axes, keepdims=True)
-    alone = where(logical_and(zero, zeros == 1), others, 0.0)
-    return where(zeros == 0, others / where(zero, 1.0, x), alone)
+    order = [a for a in range(x.ndim) if a not in axes] + list(axes)
+    rows = tuple(x.shape[a] for a in order)
+    flat = (*rows[: len(rows) - len(axes)], product(x.shape[a] for a in axes))
+    others = reshape(_others(reshape(permute_dims(x, order), flat)), rows)
+    return permute_dims(others, sorted(range(x.ndim), key=order.__getitem__))
+
+
+def _others(x: Tensor) -> Tensor:
+    """For every element the product of the others along the last axis, by a tree of products: no
+    division, so right with any number of zeros, and in its own derivatives."""
+    n = x.shape[-1]
+    if n < 2 or 0 in x.shape:
+        return ones_like(x)
+    if n % 2:
+        return _others(concat([x, ones_like(x[..., :1])], axis=-1))[..., :n]
+    pairs = reshape(x, (*x.shape[:-1], n // 2, 2))
+    outside = _others(pairs[..., 0] * pairs[..., 1])
+    return reshape(outside[..., None] * flip(pairs, axis=-1), x.shape)
 
 
 def _reduce(op: Reduction, x: Tensor, axis: Axis, keepdims: bool) -> Tensor:
@@ -158,8 +177,10 @@ def all(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return _reduce(ALL_OF, cast(x, bool_), axis, keepdims)
 
 
-def _floating(x: Tensor) -> Tensor:
-    return x if x.dtype.kind in ("float", "complex") else cast(x, DEFAULT_FLOAT)
+def _floating(x: Tensor) -> tuple[Tensor, DType]:
+    """``x`` in the type to compute in (half types: float32), and the type of the result."""
+    result = x.dtype if x.dtype.kind in ("float", "complex") else DEFAULT_FLOAT
+    return cast(x, result.compute), result
 
 
 def _count(x: Tensor, axis: Axis) -> int:
@@ -174,23 +195,26 @@ def mean(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     3.0
     """
     n = _count(x, axis)
-    total = sum(_floating(x), axis=axis, keepdims=keepdims)
-    return total * (1.0 / n) if n and n & (n - 1) == 0 else total / float(n)
+    wide, dtype = _floating(x)
+    total = sum(wide, axis=axis, keepdims=keepdims)
+    return cast(total * (1.0 / n) if n and n & (n - 1) == 0 else total / float(n), dtype)
 
 
 def var(
     x: Tensor, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False
 ) -> Tensor:
-    """The variance along ``axis``: ``sum((x - mean)**2) / (n - correction)``.
+    """The variance along ``axis``: ``sum(|x - mean|**2) / (n - correction)``. Numeric types.
 
     >>> import polyback as pb
     >>> float(pb.var(pb.asarray([1.0, 3.0])))
     1.0
     """
-    x = _floating(x)
-    centred = x - mean(x, axis=axis, keepdims=True)
+    wide, dtype = _floating(x)
+    centred = wide - mean(wide, axis=axis, keepdims=True)
+    squares = square(abs(centred)) if dtype.kind == "complex" else square(centred)
     freedom = builtins.max(_count(x, axis) - correction, 0.0)
-    return sum(centred * centred, axis=axis, keepdims=keepdims) / float(freedom)
+    result: Tensor = sum(squares, axis=axis, keepdims=keepdims) / float(freedom)
+    return result if dtype.kind == "complex" else cast(result, dtype)
 
 
 def std(
@@ -202,8 +226,6 @@ def std(
     >>> float(pb.std(pb.asarray([1.0, 3.0])))
     1.0
     """
-    from polyback.frontend.functions.arithmetic import sqrt
-
     return sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
 
 
@@ -225,9 +247,10 @@ def logsumexp(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Ten
     1000.0
     """
     axes = normalize_axes(axis, x.ndim, "logsumexp")
-    top = max(x.detach(), axis=axes, keepdims=True)
+    wide, dtype = _floating(x)
+    top = max(wide.detach(), axis=axes, keepdims=True)
     top = where(isfinite(top), top, 0.0)  # all -inf, or an inf: no inf - inf
-    result = log(sum(exp(x - top), axis=axes, keepdims=True)) + top
+    result = cast(log(sum(exp(wide - top), axis=axes, keepdims=True)) + top, dtype)
     return result if keepdims else _without(result, axes)
 
 

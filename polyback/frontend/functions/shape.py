@@ -9,6 +9,7 @@ from typing import Any, final
 from polyback import array
 from polyback.array import Array
 from polyback.errors import InvalidArgument, ShapeError
+from polyback.frontend.functions.creation import asarray
 from polyback.frontend.functions.elementwise import cast, result_type
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
@@ -16,6 +17,7 @@ from polyback.view import (
     Shape,
     broadcast_shapes,
     check_shape,
+    integers,
     normalize_axes,
     normalize_axis,
 )
@@ -117,13 +119,14 @@ class Concat(Op):
 def reshape(x: Tensor, /, shape: int | Sequence[int], *, copy: bool | None = None) -> Tensor:
     """``x`` with another shape of the same size; one size may be -1.
 
-    Raises ShapeError if the sizes do not match. ``copy`` is accepted for the standard's sake.
+    Raises ShapeError if the sizes do not match. ``copy``: None makes a view where possible, True
+    never, False raises InvalidArgument where that is impossible.
 
     >>> import polyback as pb
     >>> pb.reshape(pb.arange(6), (2, -1)).shape
     (2, 3)
     """
-    wanted = [shape] if isinstance(shape, int) else list(shape)
+    wanted = list(_sizes(shape))
     if wanted.count(-1) > 1:
         raise ShapeError(f"[reshape] got {tuple(wanted)}; want at most one -1")
     if -1 in wanted:
@@ -135,8 +138,18 @@ def reshape(x: Tensor, /, shape: int | Sequence[int], *, copy: bool | None = Non
     if prod(sizes) != x.size:
         raise ShapeError(f"[reshape] {x.shape} has {x.size} elements; {sizes} has {prod(sizes)}")
     if copy:
-        return run(Reshape(x.shape, sizes), x + 0 if x.dtype.kind != "bool" else x | False)
+        return run(Reshape(x.shape, sizes), asarray(x, copy=True))
+    if copy is False and x.array.view.reshape(sizes) is None:
+        raise InvalidArgument(f"[reshape] {x.shape} to {sizes} needs a copy here; want copy=None")
     return x if sizes == x.shape else run(Reshape(x.shape, sizes), x)
+
+
+def _sizes(shape: Any) -> tuple[int, ...]:
+    """Sizes as Python ints; -1 is left to the caller."""
+    try:
+        return integers(shape)
+    except TypeError:
+        raise InvalidArgument(f"[reshape] got {shape!r}; want integers") from None
 
 
 def permute_dims(x: Tensor, /, axes: Sequence[int]) -> Tensor:
@@ -185,10 +198,10 @@ def moveaxis(
     >>> pb.moveaxis(pb.zeros((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """
-    old = [source] if isinstance(source, int) else list(source)
-    new = [destination] if isinstance(destination, int) else list(destination)
-    old = [normalize_axis(a, x.ndim, "moveaxis") for a in old]
-    new = [normalize_axis(a, x.ndim, "moveaxis") for a in new]
+    old, new = (
+        [normalize_axis(a, x.ndim, "moveaxis") for a in (list(g) if isinstance(g, Sequence) else [g])]
+        for g in (source, destination)
+    )
     if len(old) != len(new) or len(set(old)) != len(old) or len(set(new)) != len(new):
         raise InvalidArgument(f"[moveaxis] {source} cannot move to {destination}")
     order = [a for a in range(x.ndim) if a not in old]
@@ -204,11 +217,11 @@ def expand_dims(x: Tensor, /, axis: int | Sequence[int] = 0) -> Tensor:
     >>> pb.expand_dims(pb.zeros((2, 3)), axis=(0, -1)).shape
     (1, 2, 3, 1)
     """
-    count = 1 if isinstance(axis, int) else len(axis)
+    count = len(axis) if isinstance(axis, Sequence) else 1
     spots = normalize_axes(axis, x.ndim + count, "expand_dims")
     sizes = iter(x.shape)
     shape = tuple(1 if a in spots else next(sizes) for a in range(x.ndim + count))
-    return run(Reshape(x.shape, shape), x)
+    return run(Reshape(x.shape, check_shape(shape, "expand_dims")), x)
 
 
 def squeeze(x: Tensor, /, axis: int | Sequence[int]) -> Tensor:
@@ -315,10 +328,11 @@ def roll(
     """
     if axis is None:
         return reshape(roll(reshape(x, -1), shift, axis=0), x.shape) if x.size else x
-    shifts = [shift] if isinstance(shift, int) else list(shift)
-    axes = [axis] * len(shifts) if isinstance(axis, int) else list(axis)
-    if len(shifts) == 1:
-        shifts = shifts * len(axes)
+    shifts = list(shift) if isinstance(shift, Sequence) else [shift]
+    axes = list(axis) if isinstance(axis, Sequence) else [axis] * len(shifts)
+    shifts = shifts * len(axes) if len(shifts) == 1 else shifts
+    if len(shifts) != len(axes):
+        raise InvalidArgument(f"[roll] {len(shifts)} shifts for {len(axes)} axes; want one each")
     for s, a in zip(shifts, axes, strict=True):
         spot = normalize_axis(a, x.ndim, "roll")
         n = x.shape[spot]

@@ -8,6 +8,7 @@ from typing import Any, final
 from polyback import array
 from polyback.array import Array
 from polyback.dtype import DEFAULT_FLOAT
+from polyback.errors import DTypeError
 from polyback.frontend.autograd import OUTPUT
 from polyback.frontend.functions.elementwise import cast
 from polyback.frontend.functions.exponential import exp
@@ -18,10 +19,13 @@ from polyback.scalar import DIVIDE, EXP, LOG, MAX, SUBTRACT, SUM
 from polyback.view import normalize_axis
 
 
-def _shifted(x: Array, axis: int) -> tuple[Array, Array]:
-    """``x - max`` (no exponential overflows) and ``sum(exp(x - max))``."""
-    shifted = array.apply(SUBTRACT, (x, array.reduce(MAX, x, (axis,))), x.dtype)
-    return shifted, array.reduce(SUM, array.apply(EXP, (shifted,), x.dtype), (axis,))
+def _shifted(x: Array, axis: int) -> tuple[Array, Array, Array]:
+    """``s = x - max`` (no exponential overflows), ``exp(s)`` and ``sum(exp(s))``; half types in
+    float32 throughout, rounded once by the caller."""
+    wide = array.cast(x, x.dtype.compute)
+    shifted = array.apply(SUBTRACT, (wide, array.reduce(MAX, wide, (axis,))), wide.dtype)
+    weights = array.apply(EXP, (shifted,), wide.dtype)
+    return shifted, weights, array.reduce(SUM, weights, (axis,))
 
 
 @final
@@ -32,10 +36,10 @@ class Softmax(Op):
         self.axis = axis
 
     def forward(self, x: Array) -> Array:
-        shifted = array.apply(SUBTRACT, (x, array.reduce(MAX, x, (self.axis,))), x.dtype)
-        weights = array.apply(EXP, (shifted,), x.dtype)
-        total = array.reduce(SUM, weights, (self.axis,))
-        return array.apply(DIVIDE, (weights, total), x.dtype)
+        if 0 in x.shape:
+            return x.copy()
+        _, weights, total = _shifted(x, self.axis)
+        return array.cast(array.apply(DIVIDE, (weights, total), weights.dtype), x.dtype)
 
     def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
         result: Tensor = y * (g - sum(g * y, axis=self.axis, keepdims=True))
@@ -58,8 +62,11 @@ class LogSoftmax(Op):
         self.axis = axis
 
     def forward(self, x: Array) -> Array:
-        shifted, total = _shifted(x, self.axis)
-        return array.apply(SUBTRACT, (shifted, array.apply(LOG, (total,), x.dtype)), x.dtype)
+        if 0 in x.shape:
+            return x.copy()
+        shifted, _, total = _shifted(x, self.axis)
+        log_total = array.apply(LOG, (total,), total.dtype)
+        return array.cast(array.apply(SUBTRACT, (shifted, log_total), total.dtype), x.dtype)
 
     def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
         return g - exp(y) * sum(g, axis=self.axis, keepdims=True)
@@ -73,7 +80,9 @@ class LogSoftmax(Op):
         return frozenset({OUTPUT})
 
 
-def _floating(x: Tensor) -> Tensor:
+def _floating(x: Tensor, op: str) -> Tensor:
+    if x.dtype.kind == "complex":
+        raise DTypeError(f"[{op}] does not take {x.dtype}; want a real type")
     return x if x.dtype.is_floating else cast(x, DEFAULT_FLOAT)
 
 
@@ -84,7 +93,7 @@ def softmax(x: Tensor, /, *, axis: int = -1) -> Tensor:
     >>> pb.softmax(pb.asarray([0.0, 0.0])).tolist()
     [0.5, 0.5]
     """
-    return run(Softmax(normalize_axis(axis, x.ndim, "softmax")), _floating(x))
+    return run(Softmax(normalize_axis(axis, x.ndim, "softmax")), _floating(x, "softmax"))
 
 
 def log_softmax(x: Tensor, /, *, axis: int = -1) -> Tensor:
@@ -94,4 +103,5 @@ def log_softmax(x: Tensor, /, *, axis: int = -1) -> Tensor:
     >>> pb.log_softmax(pb.asarray([0.0])).tolist()
     [0.0]
     """
-    return run(LogSoftmax(normalize_axis(axis, x.ndim, "log_softmax")), _floating(x))
+    spot = normalize_axis(axis, x.ndim, "log_softmax")
+    return run(LogSoftmax(spot), _floating(x, "log_softmax"))

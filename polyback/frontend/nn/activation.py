@@ -1,4 +1,4 @@
-"""Activations as layers. The formulas are the functions of the same names; these have no parameters."""
+"""Activations as layers. The formulas are those of the functions of the same names."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 def _fans(shape: Shape, what: str) -> tuple[int, int]:
     if len(shape) < 2:
-        raise ShapeError(f"[{what}] got shape {tuple(shape)}; want (out, in, ...): two axes or more")
+        raise ShapeError(f"[{what}] got shape {tuple(shape)}; want (out, in, ...)")
     window = math.prod(shape[2:])
     return shape[1] * window, shape[0] * window
 
@@ -221,9 +221,7 @@ def xavier_uniform_(
     return _fill(tensor, xavier_uniform, gain, generator=generator)
 
 
-def xavier_normal_(
-    tensor: Tensor, gain: float = 1.0, generator: Generator | None = None
-) -> Tensor:
+def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
     """Fill ``tensor`` as :func:`xavier_normal` does."""
     return _fill(tensor, xavier_normal, gain, generator=generator)
 

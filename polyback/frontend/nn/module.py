@@ -2,8 +2,8 @@
 
 The rule of attributes, in the order in which they are set in ``__init__``:
 
-- a leaf tensor with ``requires_grad=True`` (what :func:`Parameter` makes) is a *parameter*. Its name
-  stays one when ``requires_grad`` is switched off later, so freezing loses nothing;
+- a leaf tensor with ``requires_grad=True`` (what :func:`Parameter` makes) is a *parameter*. Its
+  name stays one when ``requires_grad`` is switched off later, so freezing loses nothing;
 - a tensor given to :meth:`Module.register_buffer` is a *buffer*: saved, but not trained;
 - a Module, or a list or tuple of Modules, is a *child*;
 - everything else is a plain attribute.
@@ -22,13 +22,14 @@ from polyback.errors import DTypeError, GradientError, InvalidArgument, ShapeErr
 from polyback.frontend.autograd import no_grad
 from polyback.frontend.functions import astype, to_device
 from polyback.frontend.tensor import Tensor
-from polyback.runtime import Device, device as find_device
+from polyback.runtime import Device
+from polyback.runtime import device as find_device
 
 Kind = Literal["parameter", "buffer"]
 _KINDS: Final = "_kinds"  # the attribute that remembers which names are parameters and buffers
 
 
-def Parameter(data: Tensor, requires_grad: bool = True) -> Tensor:  # noqa: N802  (PyTorch's name)
+def Parameter(data: Tensor, requires_grad: bool = True) -> Tensor:
     """``data`` as a leaf that gradients are kept for: what makes an attribute a parameter.
 
     The numbers are shared with ``data``. Raises DTypeError unless they are floating-point.
@@ -45,7 +46,7 @@ def Parameter(data: Tensor, requires_grad: bool = True) -> Tensor:  # noqa: N802
 
 
 class LoadResult(NamedTuple):
-    """What :meth:`Module.load_state_dict` left out: names without a value, values without a name."""
+    """What :meth:`Module.load_state_dict` left out: names without values, values without names."""
 
     missing_keys: list[str]
     unexpected_keys: list[str]
@@ -79,7 +80,7 @@ class Module(ABC):
     def __call__(self, *args: Any, **options: Any) -> Any:
         return self.forward(*args, **options)
 
-    # --- attributes ------------------------------------------------------------------------------
+    # --- attributes -----------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
         kinds: dict[str, Kind] = vars(self)[_KINDS]
@@ -106,7 +107,7 @@ class Module(ABC):
         if name in vars(self):
             raise InvalidArgument(f"[register_buffer] {name!r} is an attribute already")
         if not isinstance(tensor, Tensor):
-            raise DTypeError(f"[register_buffer] {name}: got {type(tensor).__name__}; want a tensor")
+            raise DTypeError(f"[register_buffer] got {type(tensor).__name__}; want a tensor")
         vars(self)[_KINDS][name] = "buffer"
         object.__setattr__(self, name, tensor)
 
@@ -114,7 +115,7 @@ class Module(ABC):
         kinds = vars(self)[_KINDS]
         return ((k, v) for k, v in list(vars(self).items()) if kinds.get(k) == kind)
 
-    # --- the tree ----------------------------------------------------------------------------------
+    # --- the tree -------------------------------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """The modules right below this one; those of a list are named ``list.0``, ``list.1``."""
@@ -178,7 +179,7 @@ class Module(ABC):
         """
         return sum(p.size for p in self.parameters())
 
-    # --- changing the whole tree ---------------------------------------------------------------------
+    # --- changing the whole tree ----------------------------------------------------------------
 
     def train(self, mode: bool = True) -> Self:
         """Behave as in training (dropout drops, batch norm learns), or not. Returns the module."""
@@ -202,7 +203,7 @@ class Module(ABC):
         return self
 
     def to(self, device: str | Device | None = None, dtype: Any = None) -> Self:
-        """Move parameters, buffers and gradients to ``device`` and convert floating ones to ``dtype``.
+        """Move parameters, buffers, gradients to ``device``; convert floating ones to ``dtype``.
 
         Tensors stay the same objects, so an optimizer keeps working on them; make it after the
         move all the same, for its own state does not move. Returns the module.
@@ -229,7 +230,7 @@ class Module(ABC):
             tensor.array, tensor.grad = data.array, gradient
         return self
 
-    # --- saving ------------------------------------------------------------------------------------
+    # --- saving ---------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Tensor]:
         """All parameters and buffers by name, as PyTorch names them.
@@ -272,7 +273,7 @@ class Module(ABC):
                     target.array.assign(source.array)
         return LoadResult(missing, unexpected)
 
-    # --- printing ------------------------------------------------------------------------------------
+    # --- printing -------------------------------------------------------------------------------
 
     def extra_repr(self) -> str:
         """What stands between the brackets when the module is printed."""

@@ -99,8 +99,10 @@ class NumpyDevice(Device):
     ) -> None:
         self._check_open()
         self._check_claimed(program)
-        shape = outs[0].view.shape
-        for out, value in zip(outs, self._run(program, ins, shape), strict=True):
+        values = self._run(program, ins, outs[0].view.shape)
+        if len(outs) > 1:  # an output may be an input that another output overwrites
+            values = [np.copy(value) for value in values]
+        for out, value in zip(outs, values, strict=True):
             array(out)[...] = value
 
     def reduce(self, op: Reduction, out: Operand, x: Operand, axes: tuple[int, ...]) -> None:
@@ -150,15 +152,19 @@ class NumpyDevice(Device):
         target, indexes, values = array(out), array(index), array(x)
         grid: list[Any] = list(np.ogrid[tuple(slice(n) for n in indexes.shape)])
         grid[axis] = indexes
+        # NumPy walks strided operands in memory order; flat ones it can only walk row by row.
+        places = tuple(np.broadcast_to(g, indexes.shape).ravel() for g in grid)
         if mode == "add":
-            np.add.at(target, tuple(grid), values)
+            np.add.at(target, places, values.ravel())
         else:
-            target[tuple(grid)] = values
+            target[places] = values.ravel()
 
     def argsort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
         """Feature: stable, NaN last in both directions."""
         self._check_open()
         values = array(x)
+        if x.dtype.compute is not x.dtype:
+            values = values.astype(x.dtype.compute.numpy)  # bfloat16 does not order its NaN
         if not descending:
             array(out)[...] = np.argsort(values, axis, stable=True)
             return

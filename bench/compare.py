@@ -1,0 +1,167 @@
+"""Time polyback against its peers on the same cores, in one run; see bench/README.md."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from workloads import WORKLOADS, Workload
+
+import polyback as pb
+
+
+def polyback_runner(workload: Workload, inputs: list[np.ndarray], device: str) -> Callable:
+    arrays = [pb.asarray(x, device=device) for x in inputs]
+
+    def run() -> Any:
+        result = workload.run(pb, *arrays)
+        _ = result.array.storage  # launches what is still pending
+        result.device.synchronize()
+        return result
+
+    return run
+
+
+def numpy_runner(workload: Workload, inputs: list[np.ndarray]) -> Callable:
+    return lambda: workload.run(np, *inputs)
+
+
+def torch_runner(workload: Workload, inputs: list[np.ndarray]) -> Callable:
+    torch = importlib.import_module("torch")
+    arrays = [torch.from_numpy(x) for x in inputs]
+
+    def run() -> Any:
+        with torch.no_grad():
+            return workload.run(torch, *arrays)
+
+    return run
+
+
+def jax_runner(workload: Workload, inputs: list[np.ndarray]) -> Callable:
+    jax = importlib.import_module("jax")
+    jax.config.update("jax_enable_x64", True)
+    xp = importlib.import_module("jax.numpy")
+    arrays = [xp.asarray(x) for x in inputs]
+    compiled = jax.jit(lambda *a: workload.run(xp, *a))
+    return lambda: compiled(*arrays).block_until_ready()
+
+
+PEERS = {"numpy": numpy_runner, "torch": torch_runner, "jax": jax_runner}
+
+
+def installed_peers(wanted: list[str]) -> dict[str, str]:
+    versions = {}
+    for name in wanted:
+        try:
+            versions[name] = importlib.import_module(name).__version__
+        except ImportError:
+            print(f"peer {name}: not installed")
+    return versions
+
+
+def check(workload: Workload, inputs: list[np.ndarray], result: np.ndarray) -> None:
+    """No timing of wrong answers."""
+    want = workload.run(np, *(x.astype(np.float64) for x in inputs))
+    worst = np.max(np.abs(np.asarray(result, np.float64) - want)) / np.max(np.abs(want))
+    if not worst <= workload.tolerance:
+        raise SystemExit(f"{workload.name}: off by {worst:.2e} of the largest value")
+
+
+def once(run: Callable[[], Any], repeats: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repeats):
+        run()
+    return (time.perf_counter() - start) / repeats
+
+
+def measure(runners: dict[str, Callable], pairs: int) -> dict[str, list[float]]:
+    """Interleaved timings; fast workloads repeat inside one timing."""
+    for run in runners.values():
+        run()
+        run()
+    repeats = {k: max(1, int(0.003 / max(once(run, 1), 1e-7))) for k, run in runners.items()}
+    times: dict[str, list[float]] = {k: [] for k in runners}
+    for _ in range(pairs):
+        for name, run in runners.items():
+            times[name].append(once(run, repeats[name]))
+    return times
+
+
+def interval(ratios: list[float]) -> tuple[float, float, float]:
+    """Median and its 95% bootstrap interval."""
+    rng = np.random.default_rng(0)
+    draws = rng.choice(ratios, (1000, len(ratios)))
+    low, high = np.quantile(np.median(draws, axis=1), [0.025, 0.975])
+    return statistics.median(ratios), float(low), float(high)
+
+
+def rate(workload: Workload, seconds: float) -> str:
+    per_second = workload.work / seconds / 1e9
+    return f"{per_second:.1f} {'GFLOP/s' if workload.unit == 'flop' else 'GB/s'}"
+
+
+def processor() -> str:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+        return next(x.split(":")[1].strip() for x in text.splitlines() if x.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def heading(device: str, peers: dict[str, str], pairs: int) -> list[str]:
+    versions = ", ".join(f"{k} {v}" for k, v in peers.items())
+    return [
+        f"polyback {pb.__version__} on `{device}` against {versions}; {processor()}, "
+        f"{len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}; {pairs} "
+        f"interleaved pairs each, median ratio [95% interval], above 1: polyback is faster.",
+        "",
+        "| workload | polyback | rate | " + " | ".join(f"vs {p}" for p in peers) + " |",
+        "| --- " * (3 + len(peers)) + "|",
+    ]
+
+
+def row(workload: Workload, device: str, peers: dict[str, str], pairs: int) -> str:
+    inputs = workload.inputs(np.random.default_rng(0))
+    ours = polyback_runner(workload, inputs, device)
+    check(workload, inputs, ours().numpy())
+    runners = {"polyback": ours}
+    runners |= {p: PEERS[p](workload, inputs) for p in peers if p in workload.peers}
+    times = measure(runners, pairs)
+    mine = statistics.median(times["polyback"])
+    cells = [workload.name, f"{mine * 1e3:.3f} ms", rate(workload, mine)]
+    for peer in peers:
+        ratios = [b / a for a, b in zip(times["polyback"], times[peer], strict=True)]
+        middle, low, high = interval(ratios)
+        cells.append(f"{middle:.2f} [{low:.2f}, {high:.2f}]")
+    return "| " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu_c")
+    parser.add_argument("--peers", default="numpy,torch,jax")
+    parser.add_argument("--only", default="", help="part of a workload's name or family")
+    parser.add_argument("--pairs", type=int, default=15)
+    parser.add_argument("--write", type=Path, help="also write the table to this file")
+    options = parser.parse_args()
+    peers = installed_peers(options.peers.split(","))
+    lines = heading(options.device, peers, options.pairs)
+    print("\n".join(lines))
+    for workload in WORKLOADS:
+        if options.only in workload.name or options.only in workload.family:
+            lines.append(row(workload, options.device, peers, options.pairs))
+            print(lines[-1], flush=True)
+    if options.write:
+        options.write.write_text("# Benchmarks\n\n" + "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

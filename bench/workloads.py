@@ -1,0 +1,82 @@
+"""Workloads: the same computation for polyback and for each peer.
+
+A workload makes its inputs with NumPy, and gives one function per library that takes the library's
+own arrays. ``work`` is in floating-point operations or bytes, for the rate column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One row of the result table. ``run(xp, *arrays)`` is written once for all libraries."""
+
+    name: str
+    family: str
+    inputs: Callable[[np.random.Generator], list[np.ndarray]]
+    run: Callable[..., Any]
+    work: float
+    unit: str  # "flop" or "byte"
+    tolerance: float = 1e-4  # of the largest value, against float64: a gate, not a test
+    peers: tuple[str, ...] = field(default=("numpy", "torch", "jax"))
+
+
+def _normal(*shapes: tuple[int, ...], dtype: str = "float32") -> Callable[..., list[np.ndarray]]:
+    return lambda rng: [rng.standard_normal(s).astype(dtype) for s in shapes]
+
+
+def chain(xp: Any, x: Any, y: Any) -> Any:
+    """Five operations: exp(-(x * y + 0.5)) * 2, as anybody would write it."""
+    return xp.exp(-(x * y + 0.5)) * 2.0
+
+
+def _gemm(n: int, dtype: str = "float32") -> Workload:
+    short = {"float32": "f32", "float64": "f64"}[dtype]
+    return Workload(
+        f"gemm {short} {n}x{n}x{n}", "gemm", _normal((n, n), (n, n), dtype=dtype),
+        lambda xp, a, b: a @ b, 2.0 * n**3, "flop",
+    )  # fmt: skip
+
+
+MILLION = 1_000_000
+WORKLOADS = (
+    _gemm(1000),
+    _gemm(64),
+    _gemm(256),
+    _gemm(1023),
+    _gemm(2048),
+    _gemm(1000, "float64"),
+    Workload("gemm f32 A.T @ B 1000", "gemm", _normal((1000, 1000), (1000, 1000)),
+             lambda xp, a, b: a.T @ b, 2e9, "flop"),
+    Workload("gemv f32 4096", "gemm", _normal((4096, 4096), (4096,)),
+             lambda xp, a, b: a @ b, 4.0 * 4096**2, "byte"),
+    Workload("chain of 5, 12M f32", "elementwise", _normal((12 * MILLION,), (12 * MILLION,)),
+             chain, 12.0 * 12 * MILLION, "byte"),
+    Workload("chain of 5, 10k f32", "elementwise", _normal((10_000,), (10_000,)),
+             chain, 12.0 * 10_000, "byte"),
+    Workload("add 12M f32", "elementwise", _normal((12 * MILLION,), (12 * MILLION,)),
+             lambda xp, x, y: x + y, 12.0 * 12 * MILLION, "byte"),
+    Workload("exp 1M f32", "elementwise", _normal((MILLION,)),
+             lambda xp, x: xp.exp(x), 8.0 * MILLION, "byte"),
+    Workload("tanh 1M f32", "elementwise", _normal((MILLION,)),
+             lambda xp, x: xp.tanh(x), 8.0 * MILLION, "byte"),
+    Workload("add 100 f32", "overhead", _normal((100,), (100,)),
+             lambda xp, x, y: x + y, 1200.0, "byte"),
+    Workload("row + column 4096x4096", "elementwise", _normal((4096, 4096), (4096,)),
+             lambda xp, x, y: x + y, 8.0 * 4096**2, "byte"),
+    Workload("sum 12M f32", "reduction", _normal((12 * MILLION,)),
+             lambda xp, x: xp.sum(x), 4.0 * 12 * MILLION, "byte"),
+    Workload("sum axis 0, 4096x4096", "reduction", _normal((4096, 4096)),
+             lambda xp, x: x.sum(0), 4.0 * 4096**2, "byte"),
+    Workload("max axis 1, 4096x4096", "reduction", _normal((4096, 4096)),
+             lambda xp, x: xp.max(x, axis=1) if xp.__name__ != "torch" else x.amax(1),
+             4.0 * 4096**2, "byte"),
+    Workload("transposed copy 4096x4096", "layout", _normal((4096, 4096)),
+             lambda xp, x: x.T + 0.0, 8.0 * 4096**2, "byte"),
+)  # fmt: skip

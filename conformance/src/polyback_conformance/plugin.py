@@ -1,0 +1,120 @@
+"""pytest plugin: options, device parameters, and the score at the end.
+
+It must cost nothing in other people's runs: nothing but pytest is imported until one of this
+suite's own test modules is collected.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+OURS = "polyback_conformance."
+DEFAULT_SEED = 20250731
+_TRACE: list[Path] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("polyback conformance")
+    group.addoption(
+        "--device",
+        action="append",
+        default=[],
+        metavar="NAME",
+        dest="conformance_device",
+        help="device to test; repeat, or separate with commas",
+    )
+    group.addoption(
+        "--device-factory",
+        action="append",
+        default=[],
+        metavar="MODULE:CALLABLE",
+        dest="conformance_factory",
+        help="callable that returns a Device (or Backend) to test",
+    )
+    group.addoption(
+        "--level",
+        "--conformance-level",
+        type=int,
+        default=7,
+        metavar="N",
+        dest="conformance_level",
+        help="run conformance levels 0 to N (default 7)",
+    )
+    group.addoption("--conformance-json", metavar="PATH", help="write the certificate here")
+    group.addoption(
+        "--conformance-seed",
+        default=str(DEFAULT_SEED),
+        metavar="N",
+        help='seed of all random values: a number, or "random"',
+    )
+    group.addoption("--conformance-slow", action="store_true", help="run the long sweeps too")
+    group.addoption(
+        "--conformance-first",
+        metavar="TEXT",
+        help="run the tests whose id holds this text before the others",
+    )
+    group.addoption(
+        "--conformance-trace",
+        metavar="PATH",
+        help="keep the id of the running test in this file, for when the process dies",
+    )
+    group.addoption("--allow-not-run", action="store_true",
+        help="exit with 0 even if a device was not there to be tested")  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    _TRACE[:] = [Path(p)] if (p := config.option.conformance_trace) else []
+    config.addinivalue_line("markers", "slow: long sweeps")
+    config.addinivalue_line("markers", "conformance_level(n): the level of a conformance module")
+
+
+def _is_ours(module: Any) -> bool:
+    return getattr(module, "__name__", "").startswith(OURS)
+
+
+def _session(config: pytest.Config) -> Any:
+    """This run's :class:`~polyback_conformance.session.Session`, made when first needed."""
+    from polyback_conformance.session import session_of
+
+    return session_of(config)
+
+
+def _has_session(config: pytest.Config) -> bool:
+    return hasattr(config, "_polyback_conformance")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if _is_ours(metafunc.module) and "lab" in metafunc.fixturenames:
+        targets = _session(metafunc.config).targets
+        metafunc.parametrize("lab", targets, indirect=True, scope="session", ids=str)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if _has_session(config):
+        _session(config).select(items)
+
+
+def pytest_runtest_logstart(nodeid: str) -> None:
+    if _TRACE:
+        _TRACE[0].write_text(nodeid)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    report = yield
+    if _is_ours(getattr(item, "module", None)):
+        _session(item.config).saw(item, report)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _has_session(session.config):
+        _session(session.config).finish(session)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    if _has_session(config):
+        _session(config).report(terminalreporter)

@@ -1,0 +1,13 @@
+/* The `avx512` row of the instruction-set choice: which kernels this level runs. */
+#include "../isa.h"
+
+extern const pb_gemm_kernel pb_gemm_f32_avx512, pb_gemm_f64_avx512;
+
+const pb_isa pb_isa_avx512 = {
+    .name = "avx512",
+    .vector_bytes = 64,
+    .gemm_f32 = &pb_gemm_f32_avx512,
+    .gemm_f64 = &pb_gemm_f64_avx512,
+    .ops = NULL,
+    .reduces = NULL,
+};

@@ -1,0 +1,16 @@
+/* Copies between two strided arrays of one shape. */
+#ifndef PB_COPY_H
+#define PB_COPY_H
+
+#include <stdint.h>
+
+/* Axes outermost first, by the target's steps (bytes); ndim >= 1. */
+typedef struct pb_copy {
+    int64_t ndim;
+    struct { int64_t size, target, source; } axis[];
+} pb_copy;
+
+/* Items of 1, 2, 4 or 8 bytes. */
+void pb_copy_run(int size, const pb_copy *spec, const char *source, char *target);
+
+#endif

@@ -1,0 +1,32 @@
+/* Gather, scatter and argsort: one array addresses another. */
+#ifndef PB_INDEX_H
+#define PB_INDEX_H
+
+#include "isa.h"
+
+/* Two arrays and an index of one shape.  `table` is the array that is indexed: its step along the
+ * indexed axis is axis_step, and 0 in that axis's entry below.  All steps count bytes; axes are
+ * outermost first. */
+typedef struct pb_index {
+    int64_t ndim, axis_step;
+    struct { int64_t size, table, index, dense, is_axis; } axis[];
+} pb_index;
+
+/* dense[i] = table[i with its entry at the axis replaced by index[i]]; 1, 2, 4 or 8 bytes each. */
+void pb_gather(int size, const pb_index *spec, const char *table, const char *index, char *dense);
+
+/* The reverse, in row-major order of i.  `add` is the kernel "add_<type>", or NULL to overwrite;
+ * `type` is that of enum pb_dtype. */
+int pb_scatter(int type, pb_op add, const pb_index *spec, char *table, const char *index,
+               const char *dense);
+
+/* Lanes along one axis: the axes but that one, then it. */
+typedef struct pb_lanes {
+    int64_t ndim, length, x_step, out_step;
+    struct { int64_t size, x, out; } axis[];
+} pb_lanes;
+
+/* Stable order of every lane as int64; NaN last. */
+int pb_argsort(int type, int descending, const pb_lanes *spec, const char *x, char *out);
+
+#endif

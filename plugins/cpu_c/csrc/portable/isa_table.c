@@ -1,0 +1,13 @@
+/* The `portable` row of the instruction-set choice: which kernels this level runs. */
+#include "../isa.h"
+
+extern const pb_gemm_kernel pb_gemm_f32_portable, pb_gemm_f64_portable;
+
+const pb_isa pb_isa_portable = {
+    .name = "portable",
+    .vector_bytes = 16,
+    .gemm_f32 = &pb_gemm_f32_portable,
+    .gemm_f64 = &pb_gemm_f64_portable,
+    .ops = NULL,
+    .reduces = NULL,
+};

@@ -1,0 +1,33 @@
+/* What the files of this folder share.  Each is compiled once per instruction set, with
+ * -DPB_ISA=<name> and that set's flags; every name it exports ends in the set's name. */
+#ifndef PB_KERNELS_H
+#define PB_KERNELS_H
+
+#include <string.h>
+
+#include "../convert.h"
+#include "../isa.h"
+#include "../math_f32.h"
+#include "../math_f64.h"
+#include "../math_int.h"
+#include "../reduce_kernel.h"
+
+#define JOIN2(a, b) a##_##b
+#define JOIN(a, b) JOIN2(a, b)
+#define OP(name) JOIN(pb_op_##name, PB_ISA)
+
+/* Iterations do not depend on each other, even where an output is one of the inputs: every element
+ * is read before it is written.  (`restrict` would forbid out == in.) */
+#define EACH_ALONE _Pragma("GCC ivdep")
+
+/* A loop over lanes that is vectorised as it stands: unrolled first, selects become branches. */
+#define LANES(count) EACH_ALONE _Pragma("GCC unroll 1") for (int j = 0; j < (count); j++)
+
+#define INVERT(code, type) static inline type pb_invert_##code(type x) { return (type)~x; }
+INVERT(i8, int8_t) INVERT(i16, int16_t) INVERT(i32, int32_t) INVERT(i64, int64_t)
+INVERT(u8, uint8_t) INVERT(u16, uint16_t) INVERT(u32, uint32_t) INVERT(u64, uint64_t)
+static inline uint8_t pb_invert_b8(uint8_t x) { return !x; }
+
+enum { PATCH_BLOCK = 256, FOLD_LANES = 128 };
+
+#endif

@@ -1,0 +1,3 @@
+/* Reduction kernels, generated from polyback's table of reductions: group int (see fold.inc). */
+#include "kernels.h"
+#include "../generated/reduce_int.inc"

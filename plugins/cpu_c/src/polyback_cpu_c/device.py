@@ -1,0 +1,458 @@
+"""The device: claims, memory, and launches of the C library's three families of kernels."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from math import prod
+from typing import Any, Final, Literal, final
+
+import numpy as np
+
+from polyback import scalar
+from polyback.config import Config
+from polyback.device import Caps, Device, Operand
+from polyback.dtype import DType, int64
+from polyback.errors import DeviceClosed, InvalidArgument, UnsupportedOp
+from polyback.features import MemoryStats
+from polyback.program import Number, Program, copy_program, fill_program
+from polyback.scalar import Reduction
+from polyback.view import View
+from polyback_cpu_c import driver
+from polyback_cpu_c.claims import claims
+from polyback_cpu_c.compiler import CONVERT, Compiler, Plan, constant_bits
+from polyback_cpu_c.indexing import differs_only_along, index_spec, lanes_spec
+from polyback_cpu_c.layout import Layout, Request, layout
+from polyback_cpu_c.reduction import ReducePlan, arrange, views_of_result
+
+DTYPE_NUMBERS: Final = {
+    code: k
+    for k, code in enumerate(
+        "b8 i8 i16 i32 i64 u8 u16 u32 u64 f16 bf16 f32 f64".split()  # enum pb_dtype in isa.h
+    )
+}
+MOST_RECENT: Final = 4096
+AT_ONCE: Final = 1 << 28  # elements between two chances for Ctrl-C
+_NONE: Final[frozenset[int]] = frozenset()
+_SIZES: Final = struct.Struct("=4q")
+_STRIDES: Final = struct.Struct("=9q")
+_POINTERS: Final = struct.Struct("=3Q")
+
+
+@final
+class CpuBuffer:
+    """Memory of this device. ``address`` is None once it is freed."""
+
+    __slots__ = ("address", "nbytes")
+
+    def __init__(self, address: int, nbytes: int) -> None:
+        self.address: Any = address
+        self.nbytes = nbytes
+
+
+@final
+class CpuDevice(Device):
+    """All cores of this machine."""
+
+    def __init__(self, config: Config) -> None:
+        self._isa = driver.open_isa(config.isa)
+        self._caps = claims(driver.OPS, driver.REDUCES)
+        self._plans: dict[Program, Plan] = {}
+        self._recent: dict[int, Plan] = {}  # by id: ten times faster than comparing programs
+        self._kept: list[Program] = []  # those of _recent, so that no id is used again
+        self._reducers: dict[Program, Plan] = {}
+        self._live: set[int] = set()
+        self._closed = False
+        driver.set_threads(config.threads)
+        driver.set_memory_limit(config.memory_limit)
+
+    @property
+    def caps(self) -> Caps:
+        return self._caps
+
+    @property
+    def isa(self) -> str:
+        """The instruction set in use: ``portable``, ``avx2`` or ``avx512``."""
+        return driver.isa_name(self._isa)
+
+    # --- memory --------------------------------------------------------------------------------
+
+    def allocate(self, nbytes: int) -> CpuBuffer:
+        self._check_open()
+        address = driver.allocate(nbytes)
+        self._live.add(address)
+        return CpuBuffer(address, nbytes)
+
+    def free(self, buffer: CpuBuffer) -> None:
+        address, buffer.address = buffer.address, None
+        if address in self._live:  # not after close(), nor the second time
+            self._live.discard(address)
+            driver.free(address)
+
+    def upload(self, buffer: CpuBuffer, offset: int, source: memoryview) -> None:
+        self._check_open()
+        driver.upload(_within(buffer, offset, source.nbytes), source)
+
+    def download(self, buffer: CpuBuffer, offset: int, target: memoryview) -> None:
+        self._check_open()
+        driver.download(_within(buffer, offset, target.nbytes), target)
+
+    def synchronize(self) -> None:
+        self._check_open()
+
+    def close(self) -> None:
+        self._closed = True
+        while self._live:
+            driver.free(self._live.pop())
+
+    def memory_stats(self) -> MemoryStats:
+        """Feature. All devices of this backend share one allocator."""
+        self._check_open()
+        return driver.memory_stats()
+
+    def trim(self) -> None:
+        """Feature ``memory_stats``."""
+        self._check_open()
+        driver.trim()
+
+    def host_view(self, buffer: CpuBuffer) -> memoryview:
+        """Feature."""
+        self._check_open()
+        return driver.host_view(_within(buffer, 0, 0), buffer.nbytes)
+
+    # --- programs ------------------------------------------------------------------------------
+
+    def elementwise(
+        self, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
+    ) -> None:
+        if self._closed:
+            self._check_open()
+        plan = self._recent.get(id(program)) or self._plan(program)
+        shape = outs[0].view.shape
+        words, key = _collect(plan, shape, (*ins, *outs))
+        stored = _NONE
+        if plan.unusual:
+            stored = _complete(plan, words)
+            key.append(stored)
+        found = plan.layouts.get(tuple(key)) or self._layout(plan, key, ins, outs, stored)
+        if found.large:
+            first = len(words) - len(outs)
+            sole = frozenset(k for k in range(len(outs)) if words[first + k] not in words[:first])
+            key.append(("streamed", sole))
+            known = plan.layouts.get(tuple(key))
+            found = known or self._layout(plan, key, ins, outs, stored, sole)
+        if found.shifts:
+            _shift(words, plan, found.shifts)
+        if found.copy:
+            driver.copy(plan.sizes[0], found.copy, *words)
+            return
+        try:
+            packed = plan.words.pack(*words)
+        except (struct.error, OverflowError):
+            packed = _pack_cast(plan, words)
+        status, start = 0, 0
+        while start < found.size and not status:
+            stop = min(start + AT_ONCE, found.size)
+            status = driver.run(self._isa, plan.code, found.walks, packed, start, stop)
+            start = stop
+        if status:
+            driver.check(status, "elementwise")
+
+    def _plan(self, program: Program) -> Plan:
+        """The plan of a program met for the first time, or of one equal to an earlier one."""
+        plan = self._plans.get(program)
+        if plan is None:
+            plan = self._plans[program] = self._compile(program, False)
+        if len(self._recent) >= MOST_RECENT:
+            self._recent.clear()
+            self._kept.clear()
+        self._recent[id(program)] = plan
+        self._kept.append(program)
+        return plan
+
+    def _layout(
+        self,
+        plan: Plan,
+        key: list[Any],
+        ins: Sequence[Operand | Number],
+        outs: Sequence[Operand],
+        stored: frozenset[int],
+        streamed: frozenset[int] = _NONE,
+    ) -> Layout:
+        made = layout(
+            Request(
+                outs[0].view.shape,
+                [x.view.strides if isinstance(x, Operand) else None for x in ins],
+                [out.view.strides for out in outs],
+                plan.sizes, plan.has_index, stored, streamed, copies=plan.only_copies,
+            )  # fmt: skip
+        )
+        plan.remember(key, made)
+        return made
+
+    def _compile(self, program: Program, reducing: bool) -> Plan:
+        missing = self._caps.missing(program)
+        if missing:
+            raise UnsupportedOp(f"[elementwise] cpu_c lacks {', '.join(missing)}")
+        return Compiler(program, driver.OPS, reducing).compile()
+
+    # --- reductions ----------------------------------------------------------------------------
+
+    def reduce(self, op: Reduction, out: Operand, x: Operand, axes: tuple[int, ...]) -> None:
+        self._check_open()
+        if x.dtype.name not in self._caps.reductions[op.name]:
+            raise UnsupportedOp(f"[{op.name}] cpu_c does not reduce {x.dtype}")
+        self.reduce_fused(op, out, copy_program(x.dtype, x.dtype), (x,), axes)
+
+    def reduce_fused(
+        self,
+        op: Reduction,
+        out: Operand,
+        program: Program,
+        ins: Sequence[Operand | Number],
+        axes: tuple[int, ...],
+    ) -> None:
+        """Feature: blocks of the program's result go straight to the accumulators."""
+        self._check_open()
+        plan = self._reducers.get(program)
+        if plan is None:
+            plan = self._reducers[program] = self._compile(program, True)
+        dtype = program.dtypes[program.outputs[0]]
+        if dtype.name not in self._caps.reductions[op.name]:
+            raise UnsupportedOp(f"[{op.name}] cpu_c does not reduce {dtype}")
+        shape = next(x.view.shape for x in ins if isinstance(x, Operand))
+        words, key = _collect(plan, shape, ins)
+        if plan.unusual:
+            _complete(plan, words)
+        wanted = tuple(1 if a in axes else n for a, n in enumerate(shape))
+        if out.dtype is not dtype or out.view.shape != wanted:
+            raise _mismatch(op.name, out, dtype, wanted)
+        target = _address(out, dtype.itemsize)
+        if 0 in shape:
+            self._fill_identity(op, out, dtype)
+            return
+        key += [axes, out.view.strides]
+        found = plan.layouts.get(tuple(key))
+        if found is None:
+            strides = [x.view.strides if isinstance(x, Operand) else None for x in ins]
+            found = arrange(shape, strides, plan.sizes, out.view.strides, axes, plan.has_index)
+            plan.remember(key, found)
+        code = (op.name, driver.REDUCES[f"{op.name}_{dtype.code}"], dtype.itemsize)
+        if found.dense:
+            self._launch_reduce(code, plan, found, words, target)
+            return
+        result, strided = views_of_result(found, shape, out.view)
+        buffer = self.allocate(prod(result.shape) * dtype.itemsize)
+        try:
+            self._launch_reduce(code, plan, found, words, buffer.address)
+            copy = copy_program(dtype, dtype)
+            source = Operand(buffer, dtype, result)
+            self.elementwise(copy, (Operand(out.buffer, dtype, strided),), (source,))
+        finally:
+            self.free(buffer)
+
+    def _launch_reduce(
+        self, code: tuple[str, int, int], plan: Plan, found: ReducePlan, words: list[Any], out: int
+    ) -> None:
+        op, number, size = code
+        try:
+            packed = plan.words.pack(*words)
+        except (struct.error, OverflowError):
+            packed = _pack_cast(plan, words)
+        status = driver.reduce(
+            self._isa, number, size, plan.code, found.layout.walks, packed,
+            found.outer, found.length, found.inner, out,
+        )  # fmt: skip
+        driver.check(status, op)
+
+    def _fill_identity(self, op: Reduction, out: Operand, dtype: DType) -> None:
+        if out.view.size == 0:
+            return
+        if op.identity is None:
+            raise InvalidArgument(f"[{op.name}] nothing to reduce, and there is no identity")
+        self.elementwise(fill_program(dtype), (out,), (op.identity,))
+
+    # --- matrix product ------------------------------------------------------------------------
+
+    def matmul(self, out: Operand, a: Operand, b: Operand) -> None:
+        self._check_open()
+        dtype = a.dtype
+        if dtype.name not in self._caps.matmul:
+            raise UnsupportedOp(f"[matmul] cpu_c does not multiply {dtype}")
+        if not dtype is b.dtype is out.dtype:
+            raise InvalidArgument(f"[matmul] types differ: {dtype}, {b.dtype} to {out.dtype}")
+        shape, k = out.view.shape, a.view.shape[-1]
+        lead, (m, n) = shape[:-2], shape[-2:]
+        if a.view.shape != (*lead, m, k) or b.view.shape != (*lead, k, n):
+            raise InvalidArgument(
+                f"[matmul] shapes do not fit: {a.view.shape} @ {b.view.shape} -> {shape}"
+            )
+        size, operands = dtype.itemsize, (a, b, out)
+        pointers = [_address(x, size) for x in operands]
+        if out.view.size == 0:
+            return
+        batch, steps, rest = _collapse(lead, [x.view.strides[:-2] for x in operands])
+        strides = [s for x, step in zip(operands, steps, strict=True)
+                   for s in (step, *x.view.strides[-2:])]  # fmt: skip
+        for index in np.ndindex(*(n for n, _ in rest)):
+            moved = [
+                p + size * sum(i * step[which] for i, (_, step) in zip(index, rest, strict=True))
+                for which, p in enumerate(pointers)
+            ]
+            status = driver.matmul(
+                self._isa, DTYPE_NUMBERS[dtype.code], _SIZES.pack(batch, m, n, k),
+                _STRIDES.pack(*strides), _POINTERS.pack(*moved),
+            )  # fmt: skip
+            driver.check(status, "matmul")
+
+    # --- indexing ------------------------------------------------------------------------------
+
+    def gather(self, out: Operand, x: Operand, index: Operand, axis: int) -> None:
+        """Feature."""
+        self._check_open()
+        spec, pointers = _index(out, x, index, axis, "gather")
+        driver.gather(out.dtype.itemsize, spec, pointers)
+
+    def scatter(
+        self, out: Operand, index: Operand, x: Operand, axis: int, mode: Literal["set", "add"]
+    ) -> None:
+        """Feature. Adding needs a type that the device computes in."""
+        self._check_open()
+        add = driver.OPS.get(f"add_{x.dtype.code}", -1) if mode == "add" else -1
+        if mode == "add" and add < 0:
+            raise UnsupportedOp(f"[scatter] cpu_c does not add {x.dtype}")
+        spec, pointers = _index(x, out, index, axis, "scatter")
+        number = DTYPE_NUMBERS[x.dtype.code]
+        driver.check(driver.scatter(self._isa, number, add, spec, pointers), "scatter")
+
+    def argsort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
+        """Feature."""
+        self._check_open()
+        number = DTYPE_NUMBERS.get(x.dtype.code)
+        if number is None:
+            raise UnsupportedOp(f"[argsort] cpu_c does not sort {x.dtype}")
+        if out.dtype is not int64 or out.view.shape != x.view.shape:
+            raise _mismatch("argsort", out, int64, x.view.shape)
+        size = x.dtype.itemsize
+        spec = lanes_spec(x.view.shape, axis, x.view.strides, out.view.strides, size)
+        status = driver.argsort(number, descending, spec, _address(x, size), _address(out, 8))
+        driver.check(status, "argsort")
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise DeviceClosed("[cpu_c] the device is closed; open it again")
+
+
+def _address(x: Operand, size: int) -> int:
+    """Where the operand's element (0, 0, ...) is. Raises InvalidArgument for a freed buffer."""
+    try:
+        return int(x.buffer.address + x.view.offset * size)
+    except (AttributeError, TypeError):
+        raise InvalidArgument(f"[cpu_c] {x.buffer!r} is no live buffer of this device") from None
+
+
+def _within(buffer: CpuBuffer, offset: int, nbytes: int) -> int:
+    if buffer.address is None:
+        raise InvalidArgument("[cpu_c] the buffer has been freed")
+    if offset < 0 or offset + nbytes > buffer.nbytes:
+        raise InvalidArgument(
+            f"[cpu_c] bytes [{offset}, {offset + nbytes}) are outside a buffer of {buffer.nbytes}"
+        )
+    return int(buffer.address + offset)
+
+
+def _mismatch(op: str, x: Any, dtype: DType, shape: tuple[int, ...]) -> InvalidArgument:
+    return InvalidArgument(f"[{op}] got {x.dtype} {x.view.shape}, want {dtype} {shape}")
+
+
+def _index(
+    dense: Operand, table: Operand, index: Operand, axis: int, op: str
+) -> tuple[bytes, bytes]:
+    """The checked arguments of gather and scatter."""
+    size, shape = dense.dtype.itemsize, dense.view.shape
+    if dense.dtype.code not in DTYPE_NUMBERS:
+        raise UnsupportedOp(f"[{op}] cpu_c does not move {dense.dtype}")
+    if table.dtype is not dense.dtype or not differs_only_along(axis, table.view, dense.view):
+        raise _mismatch(op, table, dense.dtype, shape)
+    if index.dtype is not int64 or index.view.shape != shape:
+        raise _mismatch(op, index, int64, shape)
+    views = (table.view.strides, index.view.strides, dense.view.strides)
+    pointers = _POINTERS.pack(_address(table, size), _address(index, 8), _address(dense, size))
+    return index_spec(shape, axis, *views, size), pointers
+
+
+def _collect(
+    plan: Plan, shape: tuple[int, ...], operands: Sequence[Any]
+) -> tuple[list[Any], list[Any]]:
+    """A word per operand (C: pb_frame) and the start of the key of the layout. Every launch pays
+    for this loop; about 0.2 us per operand."""
+    words: list[Any] = []
+    key: list[Any] = [shape]
+    try:
+        for x, dtype in zip(operands, plan.signature, strict=True):
+            if dtype is None:
+                words.append(x)
+                continue
+            view = x.view
+            if x.dtype is not dtype or view.shape != shape:
+                raise _mismatch("elementwise", x, dtype, shape)
+            words.append(x.buffer.address + view.offset * dtype.itemsize)
+            key.append(view.strides)
+    except (AttributeError, TypeError):
+        raise InvalidArgument(f"[elementwise] not {len(plan.signature)} live operands") from None
+    except ValueError as error:
+        if isinstance(error, InvalidArgument):
+            raise
+        count = len(plan.signature)
+        raise InvalidArgument(f"[elementwise] {len(operands)} operands, want {count}") from None
+    return words, key
+
+
+def _complete(plan: Plan, words: list[Any]) -> frozenset[int]:
+    """Convert numbers, add the index's word, and find the outputs that must be stored late."""
+    for k, dtype in plan.numbers:
+        try:
+            words[k] = CONVERT[dtype.kind](words[k])
+        except (TypeError, ValueError, OverflowError, KeyError):
+            raise InvalidArgument(f"[elementwise] {words[k]!r} is no {dtype}") from None
+    if plan.has_index:
+        words.insert(len(plan.signature) - len(plan.outputs), 0)
+    first = len(words) - len(plan.outputs)
+    return frozenset(k for k, i in plan.hazards if words[first + k] == words[i])
+
+
+def _pack_cast(plan: Plan, words: list[Any]) -> bytes:
+    """The words as C reads them, with numbers that their types do not hold cast as NumPy does."""
+    for k, dtype in plan.numbers:
+        bits = constant_bits(words[k], dtype)
+        words[k] = bits if dtype.code == "bf16" else np.frombuffer(bits, dtype.numpy)[0].item()
+    return plan.words.pack(*words)
+
+
+def _shift(words: list[Any], plan: Plan, shifts: tuple[int, ...]) -> None:
+    """Add what turned axes need to the addresses of arrays."""
+    numbers = {k for k, _ in plan.numbers}
+    if plan.has_index:
+        numbers.add(len(words) - len(plan.outputs) - 1)
+    arrays = (k for k in range(len(words)) if k not in numbers)
+    for k, shift in zip(arrays, shifts, strict=True):
+        words[k] += shift
+
+
+def _collapse(
+    lead: tuple[int, ...], strides: Sequence[tuple[int, ...]]
+) -> tuple[int, list[int], list[tuple[int, list[int]]]]:
+    """The longest run of trailing leading axes that one stride per operand walks: its size and
+    strides, and (size, strides) of the axes before it."""
+    axes: list[tuple[int, list[int]]] = []
+    for a, n in enumerate(lead):
+        if n == 1:
+            continue
+        step = [s[a] for s in strides]
+        if axes and all(old == n * new for old, new in zip(axes[-1][1], step, strict=True)):
+            axes[-1] = (axes[-1][0] * n, step)
+        else:
+            axes.append((n, step))
+    if not axes:
+        return 1, [0, 0, 0], []
+    return axes[-1][0], axes[-1][1], axes[:-1]

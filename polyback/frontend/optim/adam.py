@@ -1,0 +1,72 @@
+"""Adam: steps scaled by running averages of the gradient and of its square."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, final
+
+from polyback.errors import InvalidArgument
+from polyback.frontend.functions import in_place, sqrt, square, zeros_like
+from polyback.frontend.optim.optimizer import Optimizer, Parameters, State, check_options
+from polyback.frontend.tensor import Tensor
+
+
+@final
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, 2015), as PyTorch computes it.
+
+    With g the gradient, t the number of the step and (b1, b2) = ``betas``::
+
+        g = g + weight_decay * p
+        m = m + (1 - b1) * (g - m)
+        v = b2 * v + (1 - b2) * g * g
+        p = p - lr / (1 - b1**t) * m / (sqrt(v) / sqrt(1 - b2**t) + eps)
+
+    >>> import polyback as pb
+    >>> p = pb.asarray([1.0], requires_grad=True)
+    >>> optimizer = pb.optim.Adam([p], lr=0.5)
+    >>> pb.sum(p * p).backward()
+    >>> optimizer.step()
+    >>> round(float(p[0]), 6)  # the first step has the length lr
+    0.5
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, options)
+
+    def _check(self, group: dict[str, Any]) -> None:
+        check_options("Adam", group, "lr", "eps", "weight_decay")
+        betas = group["betas"]
+        try:
+            fits = len(betas) == 2 and all(0.0 <= b < 1.0 for b in betas)
+        except TypeError:
+            fits = False
+        if not fits:
+            raise InvalidArgument(f"[Adam] got betas={betas!r}; want two numbers in [0, 1)")
+
+    def _update(self, parameter: Tensor, gradient: Tensor, state: State, group: Any) -> None:
+        b1, b2 = (float(b) for b in group["betas"])
+        decay = float(group["weight_decay"])
+
+        def slope() -> Any:  # written anew for each program, so that it fuses into it
+            return gradient + decay * parameter if decay else gradient
+
+        if not state:
+            start = {"exp_avg": zeros_like(parameter), "exp_avg_sq": zeros_like(parameter)}
+            state.update(step=0, **start)
+        state["step"] += 1
+        m, v = state["exp_avg"], state["exp_avg_sq"]
+        length = float(group["lr"]) / (1.0 - b1 ** state["step"])
+        correction = math.sqrt(1.0 - b2 ** state["step"])
+        in_place(m, m + (1.0 - b1) * (slope() - m))
+        in_place(v, b2 * v + (1.0 - b2) * square(slope()))
+        root = sqrt(v) / correction + float(group["eps"])
+        in_place(parameter, parameter - length * m / root)

@@ -1,0 +1,169 @@
+"""Decompositions of optional features equal the reference's native ones, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import ml_dtypes
+import numpy as np
+import pytest
+from extra_devices import caps, extra_device
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import polyback as pb
+from polyback import array
+from polyback.dtype import DTYPES, DType
+
+REFERENCE = "numpy_ref"
+SPECIAL = [0.0, -0.0, np.nan, np.inf, -np.inf, 1.0, -1.0, 0.5, 3.0, -2.5]
+DTYPES_BY_NAME = {d.name: d for d in DTYPES}
+REAL = [d.name for d in DTYPES if d.kind != "complex"]
+NUMERIC = [d.name for d in DTYPES if d.kind != "bool"]
+
+
+@pytest.fixture(scope="module")
+def bare() -> Iterator[str]:
+    """The name of a device that has no optional feature at all."""
+    with pb.configure(fallback="forbid"), extra_device(caps()) as name:
+        yield name
+
+
+def numbers(rng: np.random.Generator, dtype: DType, shape: tuple[int, ...]) -> np.ndarray:
+    """Values with many repetitions and every special number of the type."""
+    if dtype.kind == "bool":
+        return rng.random(shape) < 0.5
+    if dtype.is_integer:
+        info = np.iinfo(dtype.numpy)
+        pool = np.array([info.min, info.max, 0, 1, 2, 7, 100], dtype.numpy)
+        return rng.choice(pool, shape)
+    pool = np.array(SPECIAL)
+    if dtype.kind == "complex":
+        result = np.empty(shape, dtype.numpy)
+        result.real, result.imag = rng.choice(pool, shape), rng.choice(pool, shape)
+        return result + 0  # the sign of their zeros may be lost
+    return rng.choice(pool, shape).astype(dtype.numpy)
+
+
+def bits(x: np.ndarray) -> bytes:
+    """The bytes, with one NaN for all NaN, whose sign and payload mean nothing."""
+    if x.dtype == ml_dtypes.bfloat16:
+        x = x.astype(np.float32)
+    if x.dtype.kind == "c":
+        return bits(np.stack([x.real, x.imag]))
+    return np.where(np.isnan(x), np.nan, x).tobytes() if x.dtype.kind == "f" else x.tobytes()
+
+
+@st.composite
+def problems(draw: st.DrawFn, names: list[str]) -> tuple[DType, np.random.Generator, list[int], int]:
+    shape = draw(st.lists(st.integers(1, 5), min_size=1, max_size=3))
+    seed = draw(st.integers(0, 2**32))
+    axis = draw(st.integers(0, len(shape) - 1))
+    return DTYPES_BY_NAME[draw(st.sampled_from(names))], np.random.default_rng(seed), shape, axis
+
+
+def on(device: str, *values: np.ndarray) -> list[array.Array]:
+    found = pb.device(device)
+    return [array.from_numpy(found, v, DTYPES_BY_NAME[v.dtype.name]) for v in values]
+
+
+def same_on_both(bare: str, run: object, *values: np.ndarray) -> None:
+    got, want = (run(*on(d, *values)).numpy() for d in (bare, REFERENCE))  # type: ignore[operator]
+    assert got.dtype == want.dtype
+    assert bits(got) == bits(want), f"{values}\n{got}\n{want}"
+
+
+HYPOTHESIS = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def test_the_device_really_has_no_feature(bare: str) -> None:
+    found = pb.device(bare)
+    assert not found.caps.features
+    assert found.memory_stats() is None
+    assert not found.has("gather")
+    assert pb.device(REFERENCE).has("gather")
+
+
+@HYPOTHESIS
+@given(problem=problems([d.name for d in DTYPES]), length=st.integers(1, 6))
+def test_gather_equals_the_native_one(bare: str, problem: tuple, length: int) -> None:
+    dtype, rng, shape, axis = problem
+    wanted = [length if a == axis else n for a, n in enumerate(shape)]
+    index = rng.integers(0, shape[axis], wanted)
+    same_on_both(
+        bare, lambda x, i: array.gather(x, i, axis), numbers(rng, dtype, tuple(shape)), index
+    )
+
+
+@HYPOTHESIS
+@given(problem=problems([d.name for d in DTYPES]), length=st.integers(1, 6))
+def test_scatter_with_set_lets_the_last_write_win(bare: str, problem: tuple, length: int) -> None:
+    dtype, rng, shape, axis = problem
+    wide = tuple(length if a == axis else n for a, n in enumerate(shape))
+    index = rng.integers(0, shape[axis], wide)
+    values = [numbers(rng, dtype, s) for s in (tuple(shape), wide)]
+    same_on_both(
+        bare, lambda t, i, x: array.scatter(t, i, x, axis, "set"), values[0], index, values[1]
+    )
+
+
+@HYPOTHESIS
+@given(problem=problems(NUMERIC), length=st.integers(1, 6))
+def test_scatter_with_add_sums_what_meets(bare: str, problem: tuple, length: int) -> None:
+    dtype, rng, shape, axis = problem
+    wide = tuple(length if a == axis else n for a, n in enumerate(shape))
+    index = rng.integers(0, shape[axis], wide)
+    whole = [rng.integers(-4, 5, s).astype(dtype.numpy) for s in (tuple(shape), wide)]
+    if dtype.kind == "uint":
+        whole = [numbers(rng, dtype, tuple(shape)), numbers(rng, dtype, wide)]  # wraps
+    same_on_both(
+        bare, lambda t, i, x: array.scatter(t, i, x, axis, "add"), whole[0], index, whole[1]
+    )
+
+
+@HYPOTHESIS
+@given(problem=problems(REAL), descending=st.booleans())
+def test_argsort_is_stable_with_nan_last(bare: str, problem: tuple, descending: bool) -> None:
+    dtype, rng, shape, axis = problem
+    same_on_both(
+        bare, lambda x: array.argsort(x, axis, descending), numbers(rng, dtype, tuple(shape))
+    )
+
+
+def test_special_numbers_survive_a_gather(bare: str) -> None:
+    for dtype in (np.float16, np.float32, np.float64):
+        x = np.array(SPECIAL, dtype)
+        index = np.array([1, 0, 2, 4, 3, 1])
+        same_on_both(bare, lambda x, i: array.gather(x, i, 0), x, index)
+
+
+def test_the_public_functions_work_on_a_device_without_features(bare: str) -> None:
+    x = pb.asarray([[3.0, 1.0, 2.0], [0.0, 5.0, 4.0]], device=bare)
+    assert pb.sort(x, axis=1).tolist() == [[1.0, 2.0, 3.0], [0.0, 4.0, 5.0]]
+    assert pb.take(x, pb.asarray([-1, 0], device=bare), axis=1).tolist() == [[2.0, 3.0], [4.0, 0.0]]
+    assert x[x > 2.0].tolist() == [3.0, 5.0, 4.0]
+    index = pb.asarray([0, 1, 1], device=bare)
+    got = pb.grad(lambda x: pb.sum(pb.take(x, index, axis=0) ** 2))(x)
+    assert got.tolist() == [[6.0, 2.0, 4.0], [0.0, 20.0, 16.0]]
+    assert pb.random.Generator(0, device=bare).permutation(7).tolist() == (
+        pb.random.Generator(0, device=REFERENCE).permutation(7).tolist()
+    )
+
+
+def test_a_feature_serves_only_the_types_that_the_device_stores() -> None:
+    claims = caps(features=["gather", "argsort"], storage=["bool", "int64", "float32"])
+    with pb.configure(fallback="allow"), extra_device(claims) as name:
+        x = pb.asarray([3.0, 1.0, 2.0], dtype=pb.float64, device=name)
+        assert pb.sort(x).tolist() == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
+def test_empty_tensors_pass_through_every_decomposition(
+    bare: str, shape: tuple[int, ...]
+) -> None:
+    x = pb.zeros(shape, device=bare)
+    assert pb.sort(x).shape == shape
+    index = pb.zeros(0, dtype=pb.int64, device=bare)
+    assert pb.take(x, index, axis=-1).shape == (*shape[:-1], 0)

@@ -1,0 +1,468 @@
+"""Layers and losses against closed formulas in float64; modules as trees; errors."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import polyback as pb
+from polyback import nn
+
+F64 = {"rtol": 1e-12, "atol": 1e-12}
+
+
+def data(*shape: int, seed: int = 0) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def on(device: str, values: Any) -> pb.Tensor:
+    return pb.asarray(np.asarray(values), device=device)
+
+
+def check_layer(layer: nn.Module, *inputs: pb.Tensor) -> None:
+    """Gradients for inputs and parameters against central differences."""
+    names = [(m, name, p) for m in layer.modules() for name, p in m._own("parameter")]
+
+    def f(*values: pb.Tensor) -> pb.Tensor:
+        for (module, name, _), value in zip(names, values[len(inputs) :], strict=True):
+            setattr(module, name, value)
+        return layer(*values[: len(inputs)])
+
+    parameters = [p.detach() for _, _, p in names]
+    pb.testing.check_grad(f, *inputs, *parameters, forward=False)
+
+
+# --- layers ---------------------------------------------------------------------------------------
+
+
+def test_linear_is_x_times_weight_transposed_plus_bias(device):
+    layer = nn.Linear(3, 2, device=device, dtype=pb.float64)
+    x = data(5, 4, 3)
+    want = x @ layer.weight.numpy().T + layer.bias.numpy()
+    np.testing.assert_allclose(layer(on(device, x)).numpy(), want, **F64)
+    assert nn.Linear(3, 2, bias=False, device=device).bias is None
+    check_layer(layer, on(device, data(4, 3)))
+    with pytest.raises(pb.ShapeError, match=r"\[Linear\] got \(5, 2\); want \(\.\.\., 3\)"):
+        layer(on(device, data(5, 2)))
+
+
+def test_linear_starts_as_pytorch_does_and_the_same_on_every_device(device):
+    layer = nn.Linear(100, 50, device=device, generator=pb.random.Generator(3))
+    for values in (layer.weight.numpy(), layer.bias.numpy()):
+        assert -0.1 <= values.min() < -0.09
+        assert 0.09 < values.max() <= 0.1
+    first = nn.Linear(100, 50, device=pb.devices()[0], generator=pb.random.Generator(3))
+    assert np.array_equal(first.weight.numpy(), layer.weight.numpy())
+
+
+def test_layer_norm(device):
+    layer = nn.LayerNorm((3, 4), eps=1e-3, device=device, dtype=pb.float64)
+    w, b, x = data(3, 4, seed=1), data(3, 4, seed=2), data(5, 3, 4)
+    layer.load_state_dict({"weight": on(device, w), "bias": on(device, b)})
+    mean = x.mean((1, 2), keepdims=True)
+    want = (x - mean) / np.sqrt(x.var((1, 2), keepdims=True) + 1e-3) * w + b
+    np.testing.assert_allclose(layer(on(device, x)).numpy(), want, **F64)
+    check_layer(layer, on(device, data(2, 3, 4)))
+    assert [n for n, _ in nn.LayerNorm(2, bias=False, device=device).named_parameters()] == [
+        "weight"
+    ]
+    with pytest.raises(pb.ShapeError, match=r"want \(\.\.\., 3, 4\)"):
+        layer(on(device, data(3, 5)))
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5)])
+def test_batch_norm_learns_unbiased_statistics_and_uses_them(device, shape):
+    layer = nn.BatchNorm1d(3, momentum=0.2, device=device, dtype=pb.float64)
+    w, b = data(3, seed=1), data(3, seed=2)
+    layer.load_state_dict({"weight": on(device, w), "bias": on(device, b)}, strict=False)
+    axes = (0, *range(2, len(shape)))
+    row = (1, 3) + (1,) * (len(shape) - 2)
+    running_mean, running_var = np.zeros(3), np.ones(3)
+    for step in range(3):
+        x = data(*shape, seed=step) * 2 + 1
+        mean, var = x.mean(axes), x.var(axes)
+        want = (x - mean.reshape(row)) / np.sqrt(var.reshape(row) + 1e-5)
+        want = want * w.reshape(row) + b.reshape(row)
+        np.testing.assert_allclose(layer(on(device, x)).numpy(), want, **F64)
+        running_mean = 0.8 * running_mean + 0.2 * mean
+        running_var = 0.8 * running_var + 0.2 * x.var(axes, ddof=1)
+    np.testing.assert_allclose(layer.running_mean.numpy(), running_mean, **F64)
+    np.testing.assert_allclose(layer.running_var.numpy(), running_var, **F64)
+    assert int(layer.num_batches_tracked) == 3
+    layer.eval()
+    want = (x - running_mean.reshape(row)) / np.sqrt(running_var.reshape(row) + 1e-5)
+    want = want * w.reshape(row) + b.reshape(row)
+    np.testing.assert_allclose(layer(on(device, x)).numpy(), want, **F64)
+    assert int(layer.num_batches_tracked) == 3
+
+
+def test_batch_norm_gradients_and_options(device):
+    for mode in (True, False):
+        layer = nn.BatchNorm1d(3, device=device, dtype=pb.float64).train(mode)
+        check_layer(layer, on(device, data(5, 3)))
+    average = nn.BatchNorm1d(2, momentum=None, device=device, dtype=pb.float64)
+    batches = [data(4, 2, seed=k) for k in range(3)]
+    for x in batches:
+        average(on(device, x))
+    want = np.mean([x.mean(0) for x in batches], axis=0)
+    np.testing.assert_allclose(average.running_mean.numpy(), want, **F64)
+    plain = nn.BatchNorm1d(2, affine=False, track_running_stats=False, device=device)
+    assert plain.state_dict() == {}
+    assert np.isfinite(plain.eval()(on(device, data(4, 2).astype("f"))).numpy()).all()
+    with pytest.raises(pb.InvalidArgument, match="more than one value per channel"):
+        average.train()(on(device, data(1, 2)))
+    with pytest.raises(pb.ShapeError, match=r"want \(N, 2\) or \(N, 2, L\)"):
+        average(on(device, data(4, 3)))
+
+
+def test_dropout_is_the_same_on_every_device_and_off_in_use(device):
+    x = data(40, 50)
+    layer = nn.Dropout(0.25, generator=pb.random.Generator(11))
+    got = layer(on(device, x)).numpy()
+    dropped = got == 0
+    assert 0.2 < dropped.mean() < 0.3
+    np.testing.assert_allclose(got[~dropped], x[~dropped] / 0.75, **F64)
+    other = nn.Dropout(0.25, generator=pb.random.Generator(11))
+    assert np.array_equal(other(on(pb.devices()[0], x)).numpy() == 0, dropped)
+    assert not np.array_equal(layer(on(device, x)).numpy() == 0, dropped)  # the stream goes on
+    assert np.array_equal(layer.eval()(on(device, x)).numpy(), x)
+    assert (nn.Dropout(1.0)(on(device, x)).numpy() == 0).all()
+    leaf = pb.asarray(x, device=device, requires_grad=True)
+    again = nn.Dropout(0.25, generator=pb.random.Generator(11))
+    pb.sum(again(leaf)).backward()
+    np.testing.assert_allclose(leaf.grad.numpy(), np.where(dropped, 0, 1 / 0.75), **F64)
+    with pytest.raises(pb.InvalidArgument, match=r"p=1\.5; want 0 to 1"):
+        nn.Dropout(1.5)
+
+
+def test_activations_are_the_functions_of_their_names(device):
+    x = on(device, data(3, 4))
+    pairs = [
+        (nn.ReLU(), pb.relu(x)),
+        (nn.LeakyReLU(0.2), pb.leaky_relu(x, 0.2)),
+        (nn.ELU(0.5), pb.elu(x, 0.5)),
+        (nn.Sigmoid(), pb.sigmoid(x)),
+        (nn.Tanh(), pb.tanh(x)),
+        (nn.GELU(), pb.gelu(x)),
+        (nn.GELU("tanh"), pb.gelu(x, "tanh")),
+        (nn.SiLU(), pb.silu(x)),
+        (nn.Softplus(), pb.softplus(x)),
+        (nn.Softmax(axis=0), pb.softmax(x, axis=0)),
+        (nn.LogSoftmax(), pb.log_softmax(x)),
+        (nn.Flatten(0), pb.reshape(x, -1)),
+        (nn.Identity(), x),
+        (nn.Residual(nn.Tanh()), x + pb.tanh(x)),
+        (nn.Sequential(nn.Tanh(), nn.ReLU()), pb.relu(pb.tanh(x))),
+        (nn.Sequential(), x),
+    ]
+    for layer, want in pairs:
+        np.testing.assert_allclose(layer(x).numpy(), want.numpy(), **F64, err_msg=repr(layer))
+    with pytest.raises(pb.ShapeError, match="same shape"):
+        nn.Residual(nn.Flatten(0))(x)
+
+
+# --- losses ---------------------------------------------------------------------------------------
+
+
+def softmax_logs(x: np.ndarray[Any, Any], axis: int = 1) -> np.ndarray[Any, Any]:
+    shifted = x - x.max(axis, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis, keepdims=True))
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 1.0])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_cross_entropy_of_labels_and_of_probabilities(device, reduction, smoothing):
+    x, labels = data(5, 4), np.array([0, 3, 1, 1, 2])
+    q = (1 - smoothing) * np.eye(4)[labels] + smoothing / 4
+    each = -(q * softmax_logs(x)).sum(1)
+    want = {"mean": each.mean(), "sum": each.sum(), "none": each}[reduction]
+    loss = nn.CrossEntropyLoss(reduction=reduction, label_smoothing=smoothing)
+    for kind in (np.int64, np.uint8, np.int32):
+        got = loss(on(device, x), on(device, labels.astype(kind)))
+        np.testing.assert_allclose(got.numpy(), want, **F64)
+    p = np.exp(softmax_logs(data(5, 4, seed=3)))
+    q = (1 - smoothing) * p + smoothing / 4
+    each = -(q * softmax_logs(x)).sum(1)
+    want = {"mean": each.mean(), "sum": each.sum(), "none": each}[reduction]
+    np.testing.assert_allclose(loss(on(device, x), on(device, p)).numpy(), want, **F64)
+
+
+def test_cross_entropy_of_other_shapes_and_its_gradient(device):
+    x, labels = data(2, 3, 4), np.array([[0, 1, 2, 1], [2, 2, 0, 1]])
+    want = -np.take_along_axis(softmax_logs(x), labels[:, None], 1).mean()
+    np.testing.assert_allclose(
+        nn.cross_entropy(on(device, x), on(device, labels)).numpy(), want, **F64
+    )
+    one = nn.cross_entropy(on(device, x[0, :, 0]), on(device, 1))
+    np.testing.assert_allclose(one.numpy(), -softmax_logs(x[0, :, 0], 0)[1], **F64)
+    target, p = on(device, labels), np.exp(softmax_logs(data(2, 3, 4, seed=1)))
+    loss = nn.CrossEntropyLoss(label_smoothing=0.1)
+    pb.testing.check_grad(lambda s: loss(s, target), on(device, x), forward=False)
+    pb.testing.check_grad(loss, on(device, x), on(device, p), forward=False)
+
+
+def test_cross_entropy_of_impossible_classes_is_infinite_only_where_they_count(device):
+    x = on(device, np.array([[0.0, -np.inf], [0.0, -np.inf]]))
+    got = nn.cross_entropy(x, on(device, [0, 1]), reduction="none").numpy()
+    assert got.tolist() == [0.0, np.inf]
+    sure = on(device, np.array([[1.0, 0.0], [1.0, 0.0]]))
+    assert nn.cross_entropy(x, sure).item() == 0.0
+
+
+def test_cross_entropy_refuses_wrong_targets(device):
+    x = on(device, data(3, 4))
+    cases = [
+        (pb.IndexOutOfBounds, on(device, [0, 4, 1]), r"label 4 is no class; want 0 to 3"),
+        (pb.IndexOutOfBounds, on(device, [0, -1, 1]), r"label -1 is no class"),
+        (pb.DTypeError, on(device, [0.0, 1.0, 2.0]), r"want integer class numbers"),
+        (pb.DTypeError, on(device, np.ones((3, 4), bool)), r"are bool"),
+        (pb.ShapeError, on(device, [0, 1]), r"\(3, 4\) with labels of \(2,\); want labels of \(3,"),
+        (pb.ShapeError, on(device, data(3, 5)), r"probabilities of \(3, 5\)"),
+        (pb.InvalidArgument, on(device, np.full((3, 4), np.nan)), r"NaN in the labels"),
+        (pb.InvalidArgument, on(device, np.full((3, 4), -0.5)), r"not all finite and >= 0"),
+    ]
+    for error, target, text in cases:
+        with pytest.raises(error, match=text):
+            nn.cross_entropy(x, target)
+    with pytest.raises(pb.DTypeError, match="scores"):
+        nn.cross_entropy(on(device, [[1, 2]]), on(device, [0]))
+    with pytest.raises(pb.InvalidArgument, match="'mean', 'sum' or 'none'"):
+        nn.CrossEntropyLoss(reduction="average")
+    with pytest.raises(pb.InvalidArgument, match=r"label_smoothing=1\.5"):
+        nn.CrossEntropyLoss(label_smoothing=1.5)
+
+
+def test_mse(device):
+    a, b = data(3, 4), data(3, 4, seed=1)
+    for reduction, want in (
+        ("mean", ((a - b) ** 2).mean()),
+        ("sum", ((a - b) ** 2).sum()),
+        ("none", (a - b) ** 2),
+    ):
+        got = nn.MSELoss(reduction)(on(device, a), on(device, b))
+        np.testing.assert_allclose(got.numpy(), want, **F64)
+    pb.testing.check_grad(nn.mse_loss, on(device, a), on(device, b), forward=False)
+    with pytest.raises(pb.ShapeError, match=r"\(3, 4\), the target \(3, 1\)"):
+        nn.mse_loss(on(device, a), on(device, data(3, 1)))
+
+
+# --- initial values -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "std"),
+    [
+        ("xavier_uniform", {"gain": 2.0}, 2.0 * np.sqrt(2 / (300 + 200))),
+        ("xavier_normal", {}, np.sqrt(2 / (300 + 200))),
+        ("kaiming_uniform", {"nonlinearity": "relu"}, np.sqrt(2 / 300)),
+        ("kaiming_normal", {"nonlinearity": "relu", "mode": "fan_out"}, np.sqrt(2 / 200)),
+        ("kaiming_normal", {"a": 2.0}, np.sqrt(2 / 5 / 300)),
+        ("uniform", {"a": -1.0, "b": 3.0}, 4 / np.sqrt(12)),
+        ("normal", {"std": 0.5}, 0.5),
+    ],
+)
+def test_initial_values_have_their_spread(device, make, options, std):
+    function = getattr(nn.init, make)
+    seeded = pb.random.Generator(5)
+    values = function((200, 300), **options, generator=seeded, device=device).numpy()
+    assert abs(values.std() / std - 1) < 0.02
+    if "uniform" in make:
+        half = std * np.sqrt(3)
+        middle = 1.0 if make == "uniform" else 0.0
+        assert (np.abs(values - middle) <= half * 1.000001).all()
+    target = pb.zeros((200, 300), device=device)
+    filled = getattr(nn.init, f"{make}_")(target, **options, generator=pb.random.Generator(5))
+    assert filled is target
+    assert np.array_equal(target.numpy(), values)
+
+
+def test_initial_values_of_a_window_and_errors(device):
+    seeded = pb.random.Generator(5)
+    values = nn.init.kaiming_normal((8, 16, 5, 5), generator=seeded, device=device).numpy()
+    assert abs(values.std() / np.sqrt(2 / (16 * 25)) - 1) < 0.05
+    weight = pb.zeros((2, 2), device=device, requires_grad=True)
+    assert nn.init.constant_(weight, 0.5).tolist() == [[0.5, 0.5], [0.5, 0.5]]
+    with pytest.raises(pb.ShapeError, match=r"\[xavier_uniform\] got shape \(3,\)"):
+        nn.init.xavier_uniform((3,))
+    with pytest.raises(pb.InvalidArgument, match="want 'fan_in' or 'fan_out'"):
+        nn.init.kaiming_normal((2, 2), mode="fan")  # type: ignore[arg-type]
+    with pytest.raises(pb.InvalidArgument, match="want one of: leaky_relu, linear"):
+        nn.init.calculate_gain("gelu")
+
+
+# --- modules as trees -----------------------------------------------------------------------------
+
+
+class Net(nn.Module):
+    def __init__(self, **place: Any) -> None:
+        self.scale = nn.Parameter(pb.ones((), **place))
+        self.first = nn.Linear(3, 4, **place)
+        self.blocks = [nn.Linear(4, 4, **place), nn.BatchNorm1d(4, **place)]
+        self.note = "no module"
+        self.register_buffer("count", pb.zeros((), dtype=pb.int64, device=place.get("device")))
+
+    def forward(self, x: pb.Tensor) -> pb.Tensor:
+        x = self.first(x)
+        for block in self.blocks:
+            x = block(x)
+        return self.scale * x
+
+
+def test_names_come_in_definition_order(device):
+    net = Net(device=device)
+    assert list(net.state_dict()) == [
+        "scale", "count", "first.weight", "first.bias", "blocks.0.weight", "blocks.0.bias",
+        "blocks.1.weight", "blocks.1.bias", "blocks.1.running_mean", "blocks.1.running_var",
+        "blocks.1.num_batches_tracked",
+    ]  # fmt: skip
+    assert [n for n, _ in net.named_parameters()] == [
+        "scale", "first.weight", "first.bias", "blocks.0.weight", "blocks.0.bias",
+        "blocks.1.weight", "blocks.1.bias",
+    ]  # fmt: skip
+    assert [n for n, _ in net.named_modules()] == ["", "first", "blocks.0", "blocks.1"]
+    assert net.num_parameters() == 1 + 16 + 20 + 8
+    assert repr(net).splitlines()[:2] == [
+        "Net(",
+        "  (first): Linear(in_features=3, out_features=4, bias=True)",
+    ]
+
+
+def test_attributes_follow_the_rule(device):
+    net = Net(device=device)
+    net.scale.requires_grad = False  # frozen, and still a parameter
+    assert "scale" in dict(net.named_parameters())
+    net.constant = pb.ones(3, device=device)  # a plain tensor is not a parameter
+    assert "constant" not in net.state_dict()
+    net.first.bias = None
+    assert "first.bias" not in net.state_dict()
+    with pytest.raises(pb.GradientError, match="result of an operation"):
+        net.first.weight = net.first.weight * 2
+    with pytest.raises(pb.InvalidArgument, match="an attribute already"):
+        net.register_buffer("note", pb.ones(1, device=device))
+    del net.scale
+    assert "scale" not in net.state_dict()
+    with pytest.raises(TypeError, match="abstract"):
+        nn.Module()  # type: ignore[abstract]
+
+
+def test_shared_parts_count_once_and_cycles_are_refused(device):
+    layer = nn.Linear(2, 2, device=device)
+    net = nn.Sequential(layer, nn.Tanh(), layer)
+    assert len(list(net.parameters())) == 2
+    assert len(list(net.modules())) == 3
+    assert list(net.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    tied = nn.Linear(2, 2, device=device)
+    tied.weight = layer.weight
+    assert nn.Sequential(layer, tied).num_parameters() == 4 + 2 + 2
+    loop = nn.ModuleList([layer])
+    loop.self = loop
+    with pytest.raises(pb.InvalidArgument, match="contains itself"):
+        list(loop.parameters())
+
+
+def test_containers(device):
+    net = nn.Sequential(nn.Tanh()).append(nn.Linear(2, 3, device=device))
+    assert len(net) == 2
+    assert isinstance(net[-1], nn.Linear)
+    assert len(list(net)) == 2
+    with pytest.raises(pb.IndexOutOfBounds, match="its 2 modules"):
+        net[2]
+    with pytest.raises(pb.InvalidArgument, match=r"\[Sequential\] got int; want a Module"):
+        nn.Sequential(3)  # type: ignore[arg-type]
+    with pytest.raises(pb.InvalidArgument, match="one by one"):
+        nn.ModuleList([nn.Tanh()])(pb.ones(1))
+
+
+def test_train_eval_and_zero_grad_reach_everything(device):
+    net = Net(device=device)
+    assert all(m.training for m in net.modules())
+    assert not any(m.training for m in net.eval().modules())
+    pb.sum(net.train()(pb.ones((2, 3), device=device))).backward()
+    assert all(p.grad is not None for p in net.parameters())
+    net.zero_grad()
+    assert all(p.grad is None for p in net.parameters())
+    assert not any(p.requires_grad for p in net.requires_grad_(False).parameters())
+
+
+def test_to_moves_and_converts_in_place(device):
+    net = Net(device=pb.devices()[0])
+    before = list(net.parameters())
+    pb.sum(net(pb.ones((2, 3), device=pb.devices()[0]))).backward()
+    values = {k: v.numpy() for k, v in net.state_dict().items()}
+    net.to(device, dtype=pb.float64)
+    assert all(a is b for a, b in zip(before, net.parameters(), strict=True))
+    for name, tensor in net.state_dict().items():
+        assert tensor.device == device
+        assert tensor.dtype is (pb.int64 if values[name].dtype == np.int64 else pb.float64)
+        assert np.array_equal(tensor.numpy(), values[name])
+    assert all(p.grad.dtype is pb.float64 and p.grad.device == device for p in before)
+    net(pb.ones((2, 3), device=device, dtype=pb.float64))
+    with pytest.raises(pb.DTypeError, match="want a floating-point type"):
+        net.to(dtype=pb.int32)
+
+
+def test_state_goes_round(device):
+    source, target = Net(device=device), Net(device=device)
+    source(on(device, data(4, 3).astype("f")))
+    saved = copy.deepcopy(source.state_dict())
+    result = target.load_state_dict(saved)
+    assert result == ([], [])
+    for name, tensor in target.state_dict().items():
+        assert np.array_equal(tensor.numpy(), saved[name].numpy()), name
+    x = on(device, data(4, 3).astype("f"))
+    assert np.array_equal(source.eval()(x).numpy(), target.eval()(x).numpy())
+    for clone in (copy.deepcopy(source), pickle.loads(pickle.dumps(source))):
+        assert np.array_equal(source(x).numpy(), clone(x).numpy())
+        assert [n for n, _ in clone.named_parameters()] == [n for n, _ in source.named_parameters()]
+        with pb.no_grad():
+            clone.first.weight += 1.0
+        assert not np.array_equal(source.first.weight.numpy(), clone.first.weight.numpy())
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        (lambda s, d: s.pop("first.bias"), pb.InvalidArgument, r"missing \['first.bias'\]"),
+        (
+            lambda s, d: s.update(extra=pb.ones(1, device=d)),
+            pb.InvalidArgument,
+            r"unexpected \['extra'\]",
+        ),
+        (
+            lambda s, d: s.update({"blocks.1.bias": pb.ones(3, device=d)}),
+            pb.ShapeError,
+            r"blocks.1.bias: got \(3,\); want \(4,\)",
+        ),
+        (
+            lambda s, d: s.update({"blocks.1.bias": pb.ones(4, dtype=pb.float64, device=d)}),
+            pb.DTypeError,
+            r"got float64; want float32",
+        ),
+        (
+            lambda s, d: s.update({"blocks.1.bias": np.ones(4, "f")}),
+            pb.DTypeError,
+            r"got ndarray; want a tensor",
+        ),
+    ],
+)
+def test_a_wrong_state_changes_nothing(device, change, error, text):
+    net = Net(device=device)
+    before = {k: v.numpy() for k, v in net.state_dict().items()}
+    state = {k: v + 1 for k, v in net.state_dict().items()}
+    change(state, device)
+    with pytest.raises(error, match=text):
+        net.load_state_dict(state)
+    assert all(np.array_equal(v.numpy(), before[k]) for k, v in net.state_dict().items())
+
+
+def test_loading_part_of_a_state(device):
+    net = Net(device=device)
+    one = pb.full((), 7.0, device=pb.devices()[0])  # another device will do
+    result = net.load_state_dict({"scale": one, "extra": one}, strict=False)
+    assert net.scale.item() == 7.0
+    assert result.unexpected_keys == ["extra"]
+    assert "scale" not in result.missing_keys

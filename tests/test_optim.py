@@ -1,0 +1,247 @@
+"""Optimizers against updates written by hand in NumPy; state; memory."""
+
+from __future__ import annotations
+
+import copy
+import gc
+from typing import Any
+
+import numpy as np
+import pytest
+
+import polyback as pb
+from polyback import nn, optim
+from polyback.fusion import _PROGRAMS
+
+
+def sgd(
+    p: Any, grads: Any, lr: float, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False
+):
+    m = None
+    for g in grads:
+        g = g + weight_decay * p
+        if momentum:
+            m = g if m is None else momentum * m + (1 - dampening) * g
+            g = g + momentum * m if nesterov else m
+        p = p - lr * g
+    return p
+
+
+def adam(p: Any, grads: Any, lr: float, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
+    m, v = np.zeros_like(p), np.zeros_like(p)
+    for t, g in enumerate(grads, 1):
+        g = g + weight_decay * p
+        m = betas[0] * m + (1 - betas[0]) * g
+        v = betas[1] * v + (1 - betas[1]) * g * g
+        m_hat, v_hat = m / (1 - betas[0] ** t), v / (1 - betas[1] ** t)
+        p = p - lr * m_hat / (np.sqrt(v_hat) + eps)
+    return p
+
+
+CASES = [
+    (optim.SGD, sgd, {"lr": 0.1}),
+    (optim.SGD, sgd, {"lr": 0.1, "weight_decay": 0.3}),
+    (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.9}),
+    (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.9, "dampening": 0.4, "weight_decay": 0.3}),
+    (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.3, "nesterov": True}),
+    (optim.Adam, adam, {"lr": 0.1}),
+    (optim.Adam, adam, {"lr": 0.1, "betas": (0.5, 0.7), "eps": 0.1, "weight_decay": 0.3}),
+]
+
+
+@pytest.mark.parametrize(("make", "by_hand", "options"), CASES)
+def test_steps_match_the_formula(device, make, by_hand, options):
+    rng = np.random.default_rng(0)
+    start = [rng.standard_normal(s) for s in ((3, 4), (5,), ())]
+    grads = [[rng.standard_normal(p.shape) for p in start] for _ in range(6)]
+    parameters = [pb.asarray(p, device=device, requires_grad=True) for p in start]
+    optimizer = make(parameters, **options)
+    for step in grads:
+        for p, g in zip(parameters, step, strict=True):
+            p.grad = pb.asarray(g, device=device)
+        optimizer.step()
+    for k, p in enumerate(parameters):
+        want = by_hand(start[k], [step[k] for step in grads], **options)
+        np.testing.assert_allclose(p.numpy(), want, rtol=1e-11, atol=1e-13)
+        assert p.is_leaf
+        assert p.requires_grad
+
+
+def leaf(device: str, *values: float) -> pb.Tensor:
+    return pb.asarray(list(values), device=device, requires_grad=True)
+
+
+def test_updates_are_written_in_place_and_leave_gradients_alone(device):
+    p, idle = leaf(device, 1.0, 2.0), leaf(device, 5.0)
+    storage = p.array.storage
+    pb.sum(p * p).backward()
+    optimizer = optim.SGD([p, idle], lr=0.5)
+    optimizer.step()
+    assert p.array.storage is storage
+    assert p.tolist() == [0.0, 0.0]
+    assert p.grad.tolist() == [2.0, 4.0]
+    assert idle.tolist() == [5.0]
+    optimizer.zero_grad()
+    assert p.grad is None
+
+
+def test_a_graph_from_before_the_step_cannot_be_used(device):
+    p = leaf(device, 1.0, 2.0)
+    loss = pb.sum(p * p)
+    p.grad = pb.ones(2, device=device)
+    optim.SGD([p], lr=0.5).step()
+    with pytest.raises(pb.GradientError, match="modified in place"):
+        loss.backward()
+
+
+def test_groups_have_options_of_their_own(device):
+    a, b, c = leaf(device, 1.0), leaf(device, 1.0), leaf(device, 1.0)
+    optimizer = optim.SGD([{"params": [a]}, {"params": b, "lr": 0.5}], lr=0.1)
+    optimizer.add_param_group({"params": (c,), "weight_decay": 1.0})
+    for p in (a, b, c):
+        p.grad = pb.ones(1, device=device)
+    optimizer.step()
+    np.testing.assert_allclose([float(p) for p in (a, b, c)], [0.9, 0.5, 0.8], rtol=1e-6)
+    optimizer.param_groups[0]["lr"] = 1.0  # a schedule is an assignment
+    optimizer.step()
+    np.testing.assert_allclose(float(a), -0.1, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [(optim.SGD, {"lr": 0.1, "momentum": 0.9}), (optim.Adam, {"lr": 0.1})],
+)
+def test_state_goes_round(device, make, options):
+    def run(optimizer: optim.Optimizer, p: pb.Tensor, steps: int) -> None:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            pb.sum(pb.square(p - 3.0)).backward()
+            optimizer.step()
+
+    whole = leaf(device, 1.0, 2.0)
+    run(make([whole], **options), whole, 7)
+    first = leaf(device, 1.0, 2.0)
+    optimizer = make([first], **options)
+    run(optimizer, first, 3)
+    saved, middle = copy.deepcopy(optimizer.state_dict()), first.numpy()
+    run(optimizer, first, 4)  # the snapshot does not follow
+    second = leaf(device, *middle)
+    again = make([second], lr=7.0)
+    again.load_state_dict(saved)
+    run(again, second, 4)
+    assert np.array_equal(second.numpy(), whole.numpy())
+    assert np.array_equal(first.numpy(), whole.numpy())
+
+
+def test_a_wrong_state_changes_nothing(device):
+    p = leaf(device, 1.0, 2.0)
+    p.grad = pb.ones(2, device=device)
+    optimizer = optim.Adam([p])
+    optimizer.step()
+    good = optimizer.state_dict()
+    bad = [
+        {},
+        {**good, "state": {3: {}}},
+        {**good, "param_groups": good["param_groups"] * 2},
+        {**good, "param_groups": [{**good["param_groups"][0], "lr": -1.0}]},
+        {**good, "state": {0: {"exp_avg": pb.ones(3, device=device)}}},
+        optim.SGD([p]).state_dict(),
+    ]
+    for state in bad:
+        with pytest.raises(pb.InvalidArgument, match=r"\[Adam\]"):
+            optimizer.load_state_dict(state)
+        assert optimizer.state[0]["step"] == 1
+        assert optimizer.param_groups[0]["lr"] == 1e-3
+
+
+def test_wrong_arguments(device):
+    p = leaf(device, 1.0)
+    cases = [
+        (pb.InvalidArgument, lambda: optim.SGD([], lr=0.1), r"\[SGD\] got no parameters"),
+        (pb.InvalidArgument, lambda: optim.SGD([p, p]), "given twice"),
+        (pb.InvalidArgument, lambda: optim.SGD([p], lr=-0.1), r"lr=-0\.1; want"),
+        (pb.InvalidArgument, lambda: optim.SGD([p], lr=float("nan")), "lr=nan"),
+        (pb.InvalidArgument, lambda: optim.SGD([p], momentum=-1.0), "momentum"),
+        (pb.InvalidArgument, lambda: optim.SGD([p], nesterov=True), "nesterov=True wants"),
+        (pb.InvalidArgument, lambda: optim.Adam([p], betas=(0.9, 1.0)), "betas"),
+        (pb.InvalidArgument, lambda: optim.Adam([p], betas=0.9), "betas"),  # type: ignore
+        (pb.InvalidArgument, lambda: optim.Adam([p], eps="small"), "eps='small'"),  # type: ignore
+        (pb.InvalidArgument, lambda: optim.Adam([{"params": [p], "speed": 1}]), "'speed'"),
+        (pb.InvalidArgument, lambda: optim.Adam([{"lr": 1.0}]), "want 'params'"),
+        (pb.GradientError, lambda: optim.SGD([p * 2]), "want a leaf"),
+        (pb.DTypeError, lambda: optim.SGD([pb.arange(3, device=device)]), "floating-point"),
+        (pb.DTypeError, lambda: optim.SGD([np.ones(3)]), "got ndarray"),  # type: ignore
+    ]
+    for error, call, text in cases:
+        with pytest.raises(error, match=text):
+            call()
+
+
+def test_training_does_not_grow(device):
+    """Live graph nodes, programs and device memory stay as they are over 200 steps."""
+    net = nn.Sequential(
+        nn.Linear(4, 8, device=device), nn.BatchNorm1d(8, device=device), nn.SiLU(),
+        nn.Dropout(0.1), nn.Linear(8, 3, device=device),
+    )  # fmt: skip
+    optimizer = optim.Adam(net.parameters(), lr=0.01, weight_decay=0.01)
+    x = pb.asarray(np.random.default_rng(0).standard_normal((16, 4), "f"), device=device)
+    y = pb.asarray(np.arange(16) % 3, device=device)
+
+    def steps(count: int, first: int) -> tuple[int, int, int]:
+        for k in range(count):
+            optimizer.param_groups[0]["lr"] = 0.01 / (1 + first + k)
+            optimizer.zero_grad()
+            nn.cross_entropy(net(x), y).backward()
+            optimizer.step()
+        optimizer.zero_grad()
+        gc.collect()
+        kinds = (pb.frontend.autograd.Node, pb.Tensor, pb.array.Array)
+        live = sum(type(o) in kinds for o in gc.get_objects())
+        stats = x.device.memory_stats()
+        return live, len(_PROGRAMS), 0 if stats is None else stats.live
+
+    warm = steps(10, 0)
+    assert steps(200, 10) == warm
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "programs"),
+    [
+        (optim.SGD, {}, 1),
+        (optim.SGD, {"momentum": 0.9, "nesterov": True}, 2),
+        (optim.Adam, {}, 3),
+    ],
+)
+def test_one_program_per_state_tensor(device, monkeypatch, make, options, programs):
+    p = leaf(device, 1.0, 2.0)
+    optimizer = make([p], weight_decay=0.1, **options)
+    p.grad = pb.ones(2, device=device)
+    optimizer.step()
+    kind = type(p.device.protocol)
+    run, launched = kind.elementwise, []
+
+    def counted(self: Any, program: Any, outs: Any, ins: Any) -> None:
+        launched.append(program)
+        run(self, program, outs, ins)
+
+    monkeypatch.setattr(kind, "elementwise", counted)
+    optimizer.step()
+    assert len(launched) == programs
+
+
+def test_clipping(device):
+    a, b = leaf(device, 0.0, 0.0), leaf(device, 0.0)
+    a.grad, b.grad = pb.asarray([3.0, 0.0], device=device), pb.asarray([4.0], device=device)
+    assert abs(optim.clip_grad_norm_([a, b], 1.0) - 5.0) < 1e-6
+    np.testing.assert_allclose(a.grad.tolist() + b.grad.tolist(), [0.6, 0.0, 0.8], rtol=1e-5)
+    assert abs(optim.clip_grad_norm_([a, b, leaf(device, 1.0)], 10.0) - 1.0) < 1e-5
+    np.testing.assert_allclose(a.grad.tolist(), [0.6, 0.0], rtol=1e-5)
+    optim.clip_grad_value_([a, b], 0.7)
+    np.testing.assert_allclose(a.grad.tolist() + b.grad.tolist(), [0.6, 0.0, 0.7], rtol=1e-5)
+    shared = pb.sum(a + b)
+    optim.SGD([a, b]).zero_grad()
+    shared.backward()
+    optim.clip_grad_value_([a, b], 0.5)
+    assert a.grad.tolist() == [0.5, 0.5]
+    with pytest.raises(pb.InvalidArgument, match="want 0 or more"):
+        optim.clip_grad_norm_([a], -1.0)
