@@ -84,70 +84,85 @@ def _add_reader(storage: Storage, node: Pending) -> None:
 
 @final
 class _Writer:
-    """Collects an expression into the parts of a Program."""
+    """Collects an expression into the parts of a Program. Runs at every launch, so it is lean:
+    value k is input k where k >= 0, else instruction -1 - k."""
 
-    def __init__(self) -> None:
-        self.inputs: list[Input] = []
+    __slots__ = ("instrs", "kinds", "names", "nodes", "values")
+
+    def __init__(self, root: Pending) -> None:
+        self.kinds: list[DType | tuple[DType]] = []  # of the inputs; a tuple marks a number
         self.values: list[Leaf | Number] = []  # what to pass for each input
         self.nodes: list[Pending] = []  # in order of evaluation
-        self.names: dict[Any, int] = {}  # id of a node or key of an input -> position
-        self.instrs: list[tuple[Any, ...]] = []
+        self.names: dict[Any, int] = {}  # id of a node, or key of an input -> value
+        self.instrs: list[tuple[Scalar, tuple[int, ...], DType]] = []
+        self._add(root)
 
-    def add(self, node: Pending) -> None:
+    def _add(self, node: Pending) -> int:
         """Append ``node`` after everything it needs."""
-        if id(node) in self.names:
-            return
+        known = self.names.get(id(node))
+        if known is not None:
+            return known
         args = []
         for arg in node.args:
             if isinstance(arg, Pending):
                 if arg.storage is None:
-                    self.add(arg)
-                    args.append(("node", id(arg)))
+                    args.append(self._add(arg))
                     continue
                 arg = Leaf(arg.storage, View.contiguous(arg.shape), arg.dtype)
-            args.append(("input", self._input(arg, node)))
-        self.names[id(node)] = len(self.nodes)
+            args.append(self._input(arg, node))
         self.nodes.append(node)
-        self.instrs.append((node.row, args, node.dtype))
+        self.instrs.append((node.row, tuple(args), node.dtype))
+        number = self.names[id(node)] = -len(self.nodes)
+        return number
 
     def _input(self, arg: Leaf | Number, node: Pending) -> int:
+        kind: DType | tuple[DType]
         if isinstance(arg, Leaf):
-            key: Any = (id(arg.storage), arg.view, arg.dtype)
-            given = Input(arg.dtype)
+            kind = arg.dtype
+            key: Any = (id(arg.storage), arg.view, kind)
         else:
-            dtype = _number_dtype(node)
-            key = (type(arg), repr(arg), dtype)
-            given = Input(dtype, scalar=True)
+            kind = (_number_dtype(node),)
+            key = (type(arg), repr(arg), kind)
         found = self.names.get(key)
         if found is None:
-            found = self.names[key] = len(self.inputs)
-            self.inputs.append(given)
+            found = self.names[key] = len(self.kinds)
+            self.kinds.append(kind)
             self.values.append(arg)
         return found
 
     def program(self, outputs: list[Pending]) -> Program:
         """The Program with ``outputs``, from the cache if it has been seen."""
-        base = len(self.inputs)
-        instrs = tuple(
-            (
-                row,
-                tuple(base + self.names[k] if kind == "node" else k for kind, k in args),
-                dtype,
-            )
-            for row, args, dtype in self.instrs
-        )
-        wanted = tuple(base + self.names[id(node)] for node in outputs)
-        key = (tuple(self.inputs), instrs, wanted)
+        wanted = tuple(self.names[id(node)] for node in outputs)
+        key = (tuple(self.kinds), tuple(self.instrs), wanted)
         found = _PROGRAMS.get(key)
         if found is None:
             if len(_PROGRAMS) >= 4096:
                 _PROGRAMS.clear()
-            found = Program(key[0], tuple(Instr(*i) for i in instrs), wanted).check()
-            _PROGRAMS[key] = found
+            found = _PROGRAMS[key] = _program(*key)
         return found
+
+    def operands(self) -> list[Operand | Number]:
+        """What to pass for the inputs."""
+        return [
+            Operand(v.storage.buffer, v.dtype, v.view) if isinstance(v, Leaf) else v
+            for v in self.values
+        ]
 
 
 _PROGRAMS: Final[dict[Any, Program]] = {}
+
+
+def _program(kinds: Any, instrs: Any, wanted: tuple[int, ...]) -> Program:
+    first = len(kinds)
+
+    def number(k: int) -> int:
+        return k if k >= 0 else first - 1 - k
+
+    return Program(
+        tuple(Input(k[0], scalar=True) if isinstance(k, tuple) else Input(k) for k in kinds),
+        tuple(Instr(row, tuple(map(number, args)), dtype) for row, args, dtype in instrs),
+        tuple(map(number, wanted)),
+    ).check()
 
 
 def _number_dtype(node: Pending) -> DType:
@@ -160,17 +175,10 @@ def _number_dtype(node: Pending) -> DType:
     return node.dtype
 
 
-def _operand(value: Leaf | Number) -> Operand | Number:
-    if isinstance(value, Leaf):
-        return Operand(value.storage.buffer, value.dtype, value.view)
-    return value
-
-
 def collect(root: Pending) -> tuple[Program, list[Operand | Number]]:
     """The Program of ``root`` alone and its inputs, for a consumer that runs it itself."""
-    writer = _Writer()
-    writer.add(root)
-    return writer.program([root]), [_operand(v) for v in writer.values]
+    writer = _Writer(root)
+    return writer.program([root]), writer.operands()
 
 
 def is_cheap(root: Pending) -> bool:
@@ -183,17 +191,15 @@ def evaluate(root: Pending) -> Storage:
     """Run ``root`` and everything below it; returns its storage (row-major, dense)."""
     if root.storage is not None:
         return root.storage
-    writer = _Writer()
-    writer.add(root)
+    writer = _Writer(root)
     outputs = [n for n in writer.nodes if n is root or n.is_owned]
     storages = [Storage(root.device, _nbytes(n)) for n in outputs]
     outs = [
         Operand(s.buffer, n.dtype, View.contiguous(n.shape))
         for n, s in zip(outputs, storages, strict=True)
     ]
-    if root.shape.count(0) == 0:
-        values = [_operand(v) for v in writer.values]
-        launch_program(root.device, writer.program(outputs), outs, values)
+    if 0 not in root.shape:
+        launch_program(root.device, writer.program(outputs), outs, writer.operands())
     for node, storage in zip(outputs, storages, strict=True):
         node.storage = storage
         node.args = ()  # lets go of what was read
@@ -211,13 +217,11 @@ def evaluate_into(root: Pending, storage: Storage, view: View) -> None:
     for node in _readers_below(root, storage):  # while what they read is still there
         if node is not root and node.storage is None and (node.is_owned or node.parents > 1):
             evaluate(node)
-    writer = _Writer()
-    writer.add(root)
+    writer = _Writer(root)
     before_write(storage, {id(n) for n in writer.nodes})
     if 0 not in view.shape:
         out = Operand(storage.buffer, root.dtype, view)
-        values = [_operand(v) for v in writer.values]
-        launch_program(root.device, writer.program([root]), [out], values)
+        launch_program(root.device, writer.program([root]), [out], writer.operands())
 
 
 def copy_leaf(source: Leaf, storage: Storage, view: View) -> None:
@@ -230,9 +234,7 @@ def copy_leaf(source: Leaf, storage: Storage, view: View) -> None:
 
 
 def _nodes(root: Pending) -> list[Pending]:
-    writer = _Writer()
-    writer.add(root)
-    return writer.nodes
+    return _Writer(root).nodes
 
 
 def _readers_below(root: Pending, storage: Storage) -> list[Pending]:
@@ -248,13 +250,11 @@ def _readers_below(root: Pending, storage: Storage) -> list[Pending]:
 
 
 def _reads_other_view(root: Pending, storage: Storage, view: View) -> bool:
-    writer = _Writer()
-    writer.add(root)
     return any(
         isinstance(v, Leaf)
         and v.storage is storage
         and (v.view != view or v.dtype is not root.dtype)
-        for v in writer.values
+        for v in _Writer(root).values
     )
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from math import prod
 from typing import Final, final
 
@@ -112,10 +112,18 @@ class View:
     strides: tuple[int, ...]
     offset: int = 0
 
-    @classmethod
-    def contiguous(cls, shape: Shape) -> View:
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:  # views are keys of caches at every launch
+        return hash((self.shape, self.strides, self.offset))
+
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def contiguous(shape: Shape) -> View:
         """A row-major view from the buffer's start."""
-        return cls(shape, row_major(shape))
+        return View(shape, row_major(shape))
 
     @cached_property
     def size(self) -> int:

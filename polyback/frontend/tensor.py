@@ -126,8 +126,8 @@ class Tensor(Operators):
         return complex(self.item())
 
     def __index__(self) -> int:
-        if not self.dtype.is_integer:
-            raise DTypeError(f"[index] got {self.dtype}; want an integer tensor")
+        if not self.dtype.is_integer or self.shape:
+            raise DTypeError(f"[index] got {self.dtype} {self.shape}; want a 0-d integer tensor")
         return int(self.item())
 
     def __len__(self) -> int:

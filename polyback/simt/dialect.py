@@ -1,0 +1,89 @@
+"""The words in which one C-like language differs from another.
+
+Kernels are written once, in the part of C that all such languages share; a Dialect supplies the
+rest: how a kernel begins, how memory is qualified, how a work-item finds its place, what types and
+functions are called. The names here say what a word does, so that two dialects read side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, final
+
+from polyback.dtype import DTYPES, DType
+
+UNSIGNED: Final = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}  # by size in bytes
+
+
+@final
+@dataclass(frozen=True)
+class Wide:
+    """Words for vector types as first-class values, where a work-item is a whole core.
+
+    ``{type}`` is the element type, ``{n}`` the number of lanes. Operators work on vectors, a comparison
+    gives a mask of integers (all bits set where true), and ``?:`` selects by such a mask.
+    """
+
+    type: str  # "{type}{n}"
+    load: str  # from address {p}: any alignment of the element type
+    store: str  # {x} to address {p}
+    convert: str  # {x}, lane by lane
+    reinterpret: str  # the bits of {x}
+    lanes: Mapping[str, int]  # by dtype code; a program whose types are not all here stays scalar
+
+
+@final
+@dataclass(frozen=True)
+class Dialect:
+    """One language. Every field is text that goes into a source, or a format of it."""
+
+    header: str  # first lines of every source
+    kernel: str  # before the name of a kernel
+    function: str  # before the result type of a helper
+    outlined: str  # the same, for a helper that must stay a call
+    memory: str  # qualifies a pointer into device memory
+    shared: str  # qualifies an array that a group shares
+    restrict: str
+    group_id: tuple[str, str, str]
+    group_count: tuple[str, str, str]
+    local_id: str  # along axis 0: groups are one-dimensional
+    group_shape: str  # before a kernel: its group is always {n} work-items
+    barrier: str
+    aligned: str  # after struct: {n} bytes
+    unroll: str  # before a loop of a small fixed count
+    types: Mapping[str, str]  # dtype code -> type in memory
+    suffixes: Mapping[str, str]  # dtype code -> suffix of its literals
+    reinterpret: Mapping[str, str]  # dtype code -> function to it from the other kind of that size
+    builtins: Mapping[str, Mapping[str, str]]  # dtype code -> {function of scalar.py: its name}
+    multiply_add: str  # {a} {b} {c}: one rounding where the machine has it; matrix products only
+    contract: str = ""  # line that lets the compiler join a * b + c, before matrix products
+    shuffle_down: str | None = None  # {x} from the work-item {n} further on in the warp
+    warp: int = 1  # work-items that run in step
+    wide: Wide | None = None
+    overrides: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (row, code) -> C text
+
+    def type(self, dtype: DType, lanes: int = 1) -> str:
+        """The type of a value in a register; bool in vectors is a mask."""
+        if lanes > 1:
+            assert self.wide is not None
+            return self.wide.type.format(type=self.types[dtype.code], n=lanes)
+        return "bool" if dtype.kind == "bool" else self.types[dtype.code]
+
+    def pointer(self, dtype: DType, name: str, *, const: bool, restrict: bool = True) -> str:
+        """The declaration of a kernel's argument that points to elements of ``dtype``."""
+        words = [self.memory, "const " if const else "", self.types[dtype.code], " *"]
+        return "".join(words) + (f"{self.restrict} " if restrict else "") + name
+
+    @property
+    def long(self) -> str:
+        """The 64-bit signed integer."""
+        return self.types["i64"]
+
+
+def unsigned(dtype: DType) -> str:
+    """The code of the unsigned integer of the same size."""
+    return UNSIGNED[dtype.itemsize]
+
+
+BY_CODE: Final = {d.code: d for d in DTYPES}
