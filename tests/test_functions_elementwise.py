@@ -218,8 +218,9 @@ def test_other_operands_are_a_type_error_on_either_side(
     op, t = getattr(operator, name), pb.asarray([1, 2], device=device)
     with pytest.raises(TypeError):
         op(t, other)
-    with pytest.raises(TypeError):
-        op(other, t)
+    if not (name == "mod" and isinstance(other, str)):  # that is formatting a string
+        with pytest.raises(TypeError):
+            op(other, t)
 
 
 def test_equality_with_something_else_is_false_as_for_every_python_object(device: str) -> None:

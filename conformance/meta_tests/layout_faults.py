@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from seeding import Reference, array, changed, fault, flat, with_rows
+from seeding import Reference, array, changed, fault, flat
 
 from polyback.device import Operand
 from polyback.view import View, row_major
@@ -213,4 +213,13 @@ class OutputsSwapped(Reference):
         numbers = program.outputs
         if len(numbers) == 2 and numbers[0] > numbers[1] and outs[0].dtype is outs[1].dtype:
             outs = outs[::-1]
-        super().elementwise(with_rows(program), outs, ins)
+        super().elementwise(program, outs, ins)
+
+
+@fault("l3_elementwise")
+class OutputsWrittenInTurn(Reference):
+    """Writes one output after the other, although one of them overwrites an input of the rest."""
+
+    def elementwise(self, program: Any, outs: Any, ins: Any) -> None:
+        for out, value in zip(outs, self._run(program, ins, outs[0].view.shape), strict=True):
+            array(out)[...] = value

@@ -165,23 +165,18 @@ def backward(
 
 
 def _unbroadcast(gradient: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Sum over the axes that broadcasting added or stretched."""
+    """Sum over the axes that broadcasting added or stretched; repeat where a rule gave less."""
     if gradient.shape == shape:
         return gradient
     from polyback.frontend.functions import broadcast_to, reshape, sum
 
-    if gradient.size < _size(shape):
-        return broadcast_to(gradient, shape)
     new = gradient.ndim - len(shape)
-    stretched = (k for k, n in enumerate(gradient.shape) if k < new or shape[k - new] != n)
-    return reshape(sum(gradient, axis=tuple(stretched), keepdims=True), shape)
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    result = 1
-    for n in shape:
-        result *= n
-    return result
+    sizes = gradient.shape
+    stretched = tuple(k for k, n in enumerate(sizes) if k < new or (shape[k - new] == 1 != n))
+    if stretched:
+        gradient = sum(gradient, axis=stretched, keepdims=True)
+        gradient = reshape(gradient, gradient.shape[max(new, 0) :])
+    return broadcast_to(gradient, shape)
 
 
 def subgraph(outputs: Iterable[Tensor], stop: set[int]) -> tuple[list[Node], list[Tensor]]:

@@ -1,7 +1,11 @@
-"""Lets the frontend reach a device that came from a factory, under the name ``under_test``."""
+"""Lets the frontend reach a device that came from a factory, as ``under_test``, ``under_test_2``...
+
+Each gets a name of its own, because the runtime keeps opened devices by name.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -10,8 +14,8 @@ from polyback.config import Config
 from polyback.device import Available, Backend, BackendDescriptor, Device, DeviceInfo
 from polyback_conformance.resolve import Target
 
-NAME = "under_test"
 _TARGET: list[Target] = []
+_COUNT = itertools.count(1)
 
 
 class Adopted(Backend):
@@ -34,8 +38,10 @@ def named(target: Target) -> Iterator[str]:
         yield target.name
         return
     _TARGET[:] = [target]
-    registry.register(BackendDescriptor(NAME, "polyback_conformance.adopt:Adopted", "cpu"))
+    number = next(_COUNT)
+    name = "under_test" if number == 1 else f"under_test_{number}"
+    registry.register(BackendDescriptor(name, "polyback_conformance.adopt:Adopted", "cpu"))
     try:
-        yield NAME
+        yield name
     finally:
-        registry.unregister(NAME)
+        registry.unregister(name)

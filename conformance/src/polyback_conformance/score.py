@@ -90,7 +90,7 @@ class Score:
         for level, left in self.chosen.items():
             if left > 0:
                 self.tallies[level].not_run += left
-                self.why_not_run.append("the run was stopped")
+                self.why_not_run.append("left out by -k or -m, or the run was stopped")
                 self.whole = False
         self.chosen.clear()
 

@@ -51,8 +51,11 @@ class Session:
         """Leave out what is above the level, and slow items unless asked for; count them."""
         kept, left = [], []
         for item in items:
-            if not item.nodeid or item.get_closest_marker("conformance_level") is None:
+            if item.get_closest_marker("conformance_level") is None:
                 kept.append(item)
+                continue
+            if self._score(item) is None:  # no device at all: the absence is reported instead
+                left.append(item)
                 continue
             slow = item.get_closest_marker("slow") and not self.config.option.conformance_slow
             if level_of(item) > self.level or slow:
@@ -96,8 +99,8 @@ class Session:
         path = self.config.option.conformance_json
         if path:
             write_certificates(path, list(self.scores.values()), self.absent)
-        if self.absent and not self.config.option.allow_not_run and session.exitstatus in (0, 5):
-            session.exitstatus = 1
+        if self.absent and session.exitstatus in (0, 5):
+            session.exitstatus = 0 if self.config.option.allow_not_run else 1
 
     def report(self, terminal: Any) -> None:
         """The score of every device."""

@@ -48,8 +48,15 @@ class Front:
             pytest.skip(f"L6: the device has no {dtype}")
 
 
+@pytest.fixture(scope="session")
+def device_name(lab: Lab) -> Iterator[str]:
+    """The name that the frontend knows the device by."""
+    with named(lab.target) as name:
+        yield name
+
+
 @pytest.fixture
-def front(lab: Lab) -> Iterator[Front]:
+def front(lab: Lab, device_name: str) -> Iterator[Front]:
     """The frontend under ``fallback="forbid"``."""
     import polyback as pb
     from polyback import registry
@@ -57,8 +64,8 @@ def front(lab: Lab) -> Iterator[Front]:
     found = registry.reference_device()
     if found is None:
         pytest.skip("L6: no reference backend is installed; pip install polyback-numpy-ref")
-    with named(lab.target) as name, pb.configure(fallback="forbid"):
-        yield Front(pb, name, found[0], lab)
+    with pb.configure(fallback="forbid"):
+        yield Front(pb, device_name, found[0], lab)
 
 
 def row_gradients(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, final
 
 import numpy as np
@@ -93,7 +94,7 @@ def asarray(
     else:
         if copy is False:
             raise InvalidArgument("[asarray] copy=False: host data is always copied to the device")
-        values = host_values(obj)
+        values = host_values(obj, target)
         target = target or host_dtype(obj, values)
         _check_host(values, target, exact=not hasattr(obj, "dtype"))
         where = _storing(find_device(device), target)
@@ -115,14 +116,17 @@ def apply_copy(x: Tensor) -> Tensor:
     return apply(POSITIVE, x)
 
 
-def host_values(obj: Any) -> np.ndarray[Any, Any]:
-    """``obj`` as a NumPy array. Raises ShapeError or DTypeError, see :func:`asarray`."""
+def host_values(obj: Any, target: DType | None = None) -> np.ndarray[Any, Any]:
+    """``obj`` as a NumPy array, to become ``target``. Raises what :func:`asarray` raises."""
     if isinstance(obj, (list, tuple)) and _holds_tensor(obj):
         raise DTypeError("[asarray] got a sequence of tensors; want pb.stack(...)")
     try:
         values = np.asarray(obj)
     except (ValueError, TypeError, OverflowError) as error:
         raise ShapeError(f"[asarray] {error}; want numbers nested evenly") from None
+    if values.dtype.kind in "fO" and target is not None and target.is_integer:
+        with suppress(ValueError, TypeError, OverflowError):  # NumPy makes [2**64 - 1, 0] floats
+            return np.asarray(obj, target.numpy)
     if values.dtype == object:
         raise DTypeError(f"[asarray] got {type(obj).__name__} of objects; want numbers that fit")
     return values

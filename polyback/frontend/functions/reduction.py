@@ -209,12 +209,18 @@ def var(
     >>> float(pb.var(pb.asarray([1.0, 3.0])))
     1.0
     """
+    result, dtype = _variance(x, axis, correction, keepdims)
+    return cast(result, dtype)
+
+
+def _variance(x: Tensor, axis: Axis, correction: float, keepdims: bool) -> tuple[Tensor, DType]:
+    """The variance in the type to compute in, and the type of the result."""
     wide, dtype = _floating(x)
     centred = wide - mean(wide, axis=axis, keepdims=True)
     squares = square(abs(centred)) if dtype.kind == "complex" else square(centred)
     freedom = builtins.max(_count(x, axis) - correction, 0.0)
     result: Tensor = sum(squares, axis=axis, keepdims=keepdims) / float(freedom)
-    return result if dtype.kind == "complex" else cast(result, dtype)
+    return result, result.dtype if dtype.kind == "complex" else dtype
 
 
 def std(
@@ -226,7 +232,8 @@ def std(
     >>> float(pb.std(pb.asarray([1.0, 3.0])))
     1.0
     """
-    return sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
+    result, dtype = _variance(x, axis, correction, keepdims)
+    return cast(sqrt(result), dtype)
 
 
 def count_nonzero(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any, final
 
+from polyback.dtype import DType
 from polyback.errors import InvalidArgument
-from polyback.frontend.functions import in_place, sqrt, square, zeros_like
+from polyback.frontend.functions import zeros_like
 from polyback.frontend.optim.optimizer import Optimizer, Parameters, State, check_options
+from polyback.frontend.optim.update import update, update_program
 from polyback.frontend.tensor import Tensor
+from polyback.program import Program
+from polyback.scalar import SQRT
 
 
 @final
@@ -54,19 +59,26 @@ class Adam(Optimizer):
 
     def _update(self, parameter: Tensor, gradient: Tensor, state: State, group: Any) -> None:
         b1, b2 = (float(b) for b in group["betas"])
-        decay = float(group["weight_decay"])
-
-        def slope() -> Any:  # written anew for each program, so that it fuses into it
-            return gradient + decay * parameter if decay else gradient
-
         if not state:
             start = {"exp_avg": zeros_like(parameter), "exp_avg_sq": zeros_like(parameter)}
             state.update(step=0, **start)
         state["step"] += 1
-        m, v = state["exp_avg"], state["exp_avg_sq"]
-        length = float(group["lr"]) / (1.0 - b1 ** state["step"])
-        correction = math.sqrt(1.0 - b2 ** state["step"])
-        in_place(m, m + (1.0 - b1) * (slope() - m))
-        in_place(v, b2 * v + (1.0 - b2) * square(slope()))
-        root = sqrt(v) / correction + float(group["eps"])
-        in_place(parameter, parameter - length * m / root)
+        t, eps, decay = state["step"], float(group["eps"]), float(group["weight_decay"])
+        length, correction = float(group["lr"]) / (1.0 - b1**t), math.sqrt(1.0 - b2**t)
+        targets = [parameter, state["exp_avg"], state["exp_avg_sq"]]
+        numbers = [1.0 - b1, b2, 1.0 - b2, length, correction, eps, decay]
+        update(_program(parameter.dtype), targets, gradient, numbers)
+
+
+@cache
+def _program(dtype: DType) -> Program:
+    def formula(
+        p: Any, m: Any, v: Any, g: Any,
+        new: Any, old_square: Any, new_square: Any, length: Any, correction: Any, eps: Any, decay: Any,
+    ) -> tuple[Any, ...]:  # fmt: skip
+        g = g + decay * p
+        m = m + new * (g - m)
+        v = old_square * v + new_square * g * g
+        return p - length * (m / (SQRT(v) / correction + eps)), m, v
+
+    return update_program(formula, dtype, 4, 7)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, final
 
+from polyback.dtype import DType
 from polyback.errors import InvalidArgument
-from polyback.frontend.functions import in_place, zeros_like
+from polyback.frontend.functions import zeros_like
 from polyback.frontend.optim.optimizer import Optimizer, Parameters, State, check_options
+from polyback.frontend.optim.update import update, update_program
 from polyback.frontend.tensor import Tensor
+from polyback.program import Program
 
 
 @final
@@ -48,20 +52,32 @@ class SGD(Optimizer):
 
     def _update(self, parameter: Tensor, gradient: Tensor, state: State, group: Any) -> None:
         lr, momentum = float(group["lr"]), float(group["momentum"])
-        decay = float(group["weight_decay"])
-
-        def slope() -> Any:  # written anew for each program, so that it fuses into it
-            return gradient + decay * parameter if decay else gradient
-
+        decay, share = float(group["weight_decay"]), 1.0 - float(group["dampening"])
         if not momentum:
-            in_place(parameter, parameter - lr * slope())
+            update(_plain(parameter.dtype), [parameter], gradient, [lr, decay])
             return
-        share = 1.0 - float(group["dampening"])
-        if "momentum_buffer" not in state:
+        if not state:
             state["momentum_buffer"], share = zeros_like(parameter), 1.0
-        m = state["momentum_buffer"]
-        in_place(m, momentum * m + share * slope())
-        if group["nesterov"]:
-            in_place(parameter, parameter - lr * (slope() + momentum * m))
-        else:
-            in_place(parameter, parameter - lr * m)
+        code = _with_momentum(parameter.dtype, bool(group["nesterov"]))
+        targets = [parameter, state["momentum_buffer"]]
+        update(code, targets, gradient, [lr, decay, momentum, share])
+
+
+@cache
+def _plain(dtype: DType) -> Program:
+    def formula(p: Any, g: Any, lr: Any, decay: Any) -> tuple[Any, ...]:
+        return (p - lr * (g + decay * p),)
+
+    return update_program(formula, dtype, 2, 2)
+
+
+@cache
+def _with_momentum(dtype: DType, nesterov: bool) -> Program:
+    def formula(
+        p: Any, m: Any, g: Any, lr: Any, decay: Any, momentum: Any, share: Any
+    ) -> tuple[Any, ...]:
+        g = g + decay * p
+        m = momentum * m + share * g
+        return p - lr * (g + momentum * m if nesterov else m), m
+
+    return update_program(formula, dtype, 3, 4)

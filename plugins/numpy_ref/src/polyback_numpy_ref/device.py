@@ -192,11 +192,11 @@ class NumpyDevice(Device):
         self, program: Program, ins: Sequence[Operand | Number], shape: tuple[int, ...]
     ) -> list[Any]:
         """Interpret the program: the meaning of every instruction is its row's NumPy function."""
-        values: list[Any] = [
-            array(x) if isinstance(x, Operand) else np.asarray(x, i.dtype.numpy)
-            for x, i in zip(ins, program.inputs, strict=True)
-        ]
         with np.errstate(all="ignore"):
+            values: list[Any] = [
+                array(x) if isinstance(x, Operand) else np.asarray(x, i.dtype.numpy)
+                for x, i in zip(ins, program.inputs, strict=True)
+            ]
             for instr in program.instrs:
                 args = [values[a] for a in instr.args]
                 if instr.row is scalar.CONST:

@@ -1,0 +1,56 @@
+"""OpenCL C 1.2: its words for the kernel kit."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from polyback.simt.dialect import Dialect, Wide
+
+# Contraction is off: a * b + c rounds twice, as the host's arithmetic does, so that random numbers
+# have the same bits everywhere.
+HEADER: Final = """\
+#pragma OPENCL FP_CONTRACT OFF"""
+DOUBLE: Final = "#pragma OPENCL EXTENSION cl_khr_fp64 : enable\n"
+
+TYPES: Final = {
+    "b8": "uchar", "i8": "char", "i16": "short", "i32": "int", "i64": "long",
+    "u8": "uchar", "u16": "ushort", "u32": "uint", "u64": "ulong",
+    "f16": "ushort", "bf16": "ushort", "f32": "float", "f64": "double",
+}  # fmt: skip
+_SAME: Final = (
+    "sqrt hypot exp expm1 log log1p log2 log10 erf sin cos tan asin acos atan atan2 sinh cosh tanh "
+    "asinh acosh atanh floor ceil trunc copysign nextafter isnan isinf isfinite signbit pow"
+).split()
+FLOAT: Final = {name: name for name in _SAME} | {"abs": "fabs", "round": "rint"}
+
+
+def dialect(*, double: bool, is_cpu: bool) -> Dialect:
+    """The words for one device."""
+    wide = Wide(
+        type="{type}{n}", load="vload{n}(0, {p})", store="vstore{n}({x}, 0, {p})",
+        convert="convert_{type}{n}({x})", reinterpret="as_{type}{n}({x})",
+        lanes={"f32": 16, "f64": 8},
+    )  # fmt: skip
+    return Dialect(
+        header=(DOUBLE if double else "") + HEADER,
+        kernel="kernel void",
+        function="",
+        outlined="__attribute__((noinline)) ",
+        memory="global ",
+        shared="local ",
+        restrict="restrict",
+        group_id=("get_group_id(0)", "get_group_id(1)", "get_group_id(2)"),
+        group_count=("get_num_groups(0)", "get_num_groups(1)", "get_num_groups(2)"),
+        local_id="(int)get_local_id(0)",
+        group_shape="__attribute__((reqd_work_group_size({n}, 1, 1))) ",
+        barrier="barrier(CLK_LOCAL_MEM_FENCE);",
+        aligned="__attribute__((aligned({n})))",
+        unroll="#pragma unroll",
+        types=TYPES,
+        suffixes={"f32": "f", "i64": "L", "u32": "u", "u64": "UL"},
+        reinterpret={"f32": "as_float", "u32": "as_uint", "f64": "as_double", "u64": "as_ulong"},
+        builtins={"f32": FLOAT, "f64": FLOAT, "i32": {}},
+        multiply_add="({a} * {b} + {c})" if is_cpu else "fma({a}, {b}, {c})",
+        contract="#pragma OPENCL FP_CONTRACT ON" if is_cpu else "",
+        wide=wide if is_cpu else None,
+    )

@@ -1,0 +1,344 @@
+"""pyopencl, and the only file that touches it: one context, one in-order queue, a memory pool, kernels.
+
+All threads share the queue: an in-order queue alone makes a buffer that one thread wrote safe to read
+on another, and a freed buffer safe to hand out at once. A lock keeps setting a kernel's arguments and
+queueing it together, because OpenCL keeps arguments in the kernel object.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar, final
+
+import numpy as np
+
+from polyback.device import DeviceInfo
+from polyback.dtype import dtype_of
+from polyback.errors import (
+    AsyncError,
+    CompileError,
+    DeviceClosed,
+    DeviceLost,
+    InvalidArgument,
+    OutOfMemory,
+    PolybackError,
+)
+from polyback.features import MemoryStats
+from polyback.simt.driver import Kernel, Triple
+from polyback.simt.geometry import Machine
+from polyback_opencl.cache import BinaryCache, default_folder, key
+
+
+def _load_pyopencl() -> Any:
+    """pyopencl without its own cache of binaries, whose index is a pickle in the user's folder."""
+    known = os.environ.get("PYOPENCL_NO_CACHE")
+    os.environ["PYOPENCL_NO_CACHE"] = "1"
+    try:
+        import pyopencl
+
+        return pyopencl
+    finally:
+        if known is None:
+            del os.environ["PYOPENCL_NO_CACHE"]
+        else:
+            os.environ["PYOPENCL_NO_CACHE"] = known
+
+
+cl: Final = _load_pyopencl()
+T = TypeVar("T")
+CORRECT_DIVISION: Final = "-cl-fp32-correctly-rounded-divide-sqrt"
+KEEPS_BINARIES: Final = ("Portable Computing Language", "NVIDIA CUDA")  # platforms with own caches
+_LOST: Final = {-36, -9999}  # INVALID_COMMAND_QUEUE; NVIDIA's code for a fault on the device
+_MEMORY: Final = {-4, -5, -6, -61}  # allocation failure, resources, host memory, buffer size
+NO_PLATFORM: Final = -1001
+
+
+def platforms() -> list[Any]:
+    """The installed platforms; none is no error."""
+    try:
+        return list(cl.get_platforms())
+    except cl.Error as error:
+        if getattr(error, "code", 0) == NO_PLATFORM:
+            return []
+        raise
+
+
+def devices() -> list[Any]:
+    """All devices, in the platforms' order."""
+    found: list[Any] = []
+    for platform in platforms():
+        try:
+            found += platform.get_devices()
+        except cl.Error:  # a platform without devices
+            continue
+    return found
+
+
+def describe(index: int, device: Any) -> DeviceInfo:
+    """What is known without opening it."""
+    kind = "cpu" if device.type & cl.device_type.CPU else "gpu"
+    text = f"{device.name.strip()} ({device.platform.name.strip()}, {device.version.strip()})"
+    return DeviceInfo(index, kind, text, device.global_mem_size)  # type: ignore[arg-type]
+
+
+@final
+@dataclass(frozen=True)
+class Traits:
+    """What was asked of the device."""
+
+    machine: Machine
+    double: bool
+    denormals: bool
+    alignment: int
+    max_allocation: int
+    correct_division: bool
+
+
+def traits_of(device: Any) -> Traits:
+    """Ask the device; nothing is assumed."""
+    is_cpu = bool(device.type & cl.device_type.CPU)
+    single = device.single_fp_config
+    group = 1 if is_cpu else min(256, device.max_work_group_size)
+    return Traits(
+        Machine(is_cpu, device.max_compute_units, group, device.local_mem_size),
+        double=bool(device.double_fp_config),
+        denormals=bool(single & cl.device_fp_config.DENORM),
+        alignment=max(16, min(4096, device.mem_base_addr_align // 8)),
+        max_allocation=device.max_mem_alloc_size,
+        correct_division=bool(single & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT),
+    )
+
+
+@final
+class OpenclBuffer:
+    """Memory of the device. ``handle`` is None once it is freed."""
+
+    __slots__ = ("handle", "nbytes", "room")
+
+    def __init__(self, handle: Any, nbytes: int, room: int) -> None:
+        self.handle, self.nbytes, self.room = handle, nbytes, room
+
+
+def _room(nbytes: int) -> int:
+    """Bytes taken from the device: at most a quarter more, so that freed memory fits again."""
+    if nbytes <= 256:
+        return 256
+    step = 1 << max(8, (nbytes - 1).bit_length() - 3)
+    return -(-nbytes // step) * step
+
+
+@final
+class OpenclDriver:
+    """One opened device."""
+
+    def __init__(self, device: Any, memory_limit: int = 0) -> None:
+        self.device, self.traits = device, traits_of(device)
+        self._context = cl.Context([device])
+        self._queue = cl.CommandQueue(self._context)
+        self._limit = memory_limit or device.global_mem_size
+        self._lock = threading.RLock()
+        self._pool: dict[int, list[Any]] = {}
+        self._live = self._cached = self._peak = self._count = 0
+        self._closed = False
+        self._options = [CORRECT_DIVISION] if self.traits.correct_division else []
+        own = device.platform.name.strip() not in KEEPS_BINARIES
+        self._binaries = BinaryCache(default_folder()) if own else None
+
+    # --- memory --------------------------------------------------------------------------------
+
+    def allocate(self, nbytes: int) -> OpenclBuffer:
+        """From the pool, else from the device."""
+        self._check_open()
+        room = _room(nbytes)
+        with self._lock:
+            spare = self._pool.get(room)
+            if spare:
+                handle = spare.pop()
+                self._cached -= room
+            else:
+                handle = self._allocate(nbytes, room)
+            self._live, self._count = self._live + room, self._count + 1
+            self._peak = max(self._peak, self._live)
+        return OpenclBuffer(handle, nbytes, room)
+
+    def _allocate(self, nbytes: int, room: int) -> Any:
+        if self._live + self._cached + room > self._limit:
+            self.trim()
+        if room > self.traits.max_allocation or self._live + room > self._limit:
+            raise self._out_of_memory(nbytes)
+        try:
+            return cl.Buffer(self._context, cl.mem_flags.READ_WRITE, room)
+        except cl.Error as error:
+            raise self._translate(error, nbytes) from error
+
+    def free(self, buffer: OpenclBuffer) -> None:
+        """Into the pool: the queue is in order, so the next user comes after the last one."""
+        with self._lock:
+            handle, buffer.handle = buffer.handle, None
+            if handle is None or self._closed:
+                return
+            self._live -= buffer.room
+            self._cached += buffer.room
+            self._pool.setdefault(buffer.room, []).append(handle)
+
+    def upload(self, buffer: OpenclBuffer, offset: int, source: memoryview) -> None:
+        """Waits until the source is read."""
+        self._check_range(buffer, offset, source.nbytes)
+        if source.nbytes:
+            data = np.frombuffer(source, np.uint8)
+            self._guarded(
+                lambda: cl.enqueue_copy(self._queue, buffer.handle, data, dst_offset=offset)
+            )
+
+    def download(self, buffer: OpenclBuffer, offset: int, target: memoryview) -> None:
+        """Waits for everything queued before."""
+        self._check_range(buffer, offset, target.nbytes)
+        if target.nbytes:
+            data = np.frombuffer(target, np.uint8)
+            self._guarded(
+                lambda: cl.enqueue_copy(self._queue, data, buffer.handle, src_offset=offset)
+            )
+
+    def constants(self, words: Sequence[int]) -> Any:
+        """Made with its contents, so that nothing is queued and nothing waits."""
+        self._check_open()
+        flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
+        data = np.array(words, np.int64)
+        return self._guarded(
+            lambda: OpenclBuffer(cl.Buffer(self._context, flags, hostbuf=data), data.nbytes, 0)
+        )
+
+    def memory_stats(self) -> MemoryStats:
+        """Bytes that the device gave us."""
+        self._check_open()
+        return MemoryStats(self._live, self._cached, self._peak, self._limit, self._count)
+
+    def trim(self) -> None:
+        """Drop the pool. The driver keeps memory that queued work still uses."""
+        with self._lock:
+            self._pool.clear()
+            self._cached = 0
+
+    # --- kernels -------------------------------------------------------------------------------
+
+    def compile(self, kernel: Kernel) -> Any:
+        """A kernel object; keep it, fetching one again costs more than a launch."""
+        self._check_open()
+        program = self._build(kernel.source)
+        compiled = cl.Kernel(program, kernel.name)
+        compiled.set_scalar_arg_dtypes(
+            [None if code == "*" else dtype_of(code).numpy.newbyteorder("=") if code not in _BITS
+             else np.dtype(_BITS[code]) for code in kernel.arguments]
+        )  # fmt: skip
+        return compiled, (kernel.local, 1, 1)
+
+    def _build(self, source: str) -> Any:
+        cache, name = self._binaries, ""
+        if cache is not None:
+            d = self.device
+            name = key([source, d.name, d.version, d.driver_version, *self._options])
+            binary = cache.load(name)
+            if binary is not None:
+                try:
+                    return cl.Program(self._context, [self.device], [binary]).build(self._options)
+                except cl.Error:  # from another driver after all
+                    pass
+        program = cl.Program(self._context, source)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the compiler's remarks
+                program.build(self._options)
+        except cl.Error as error:
+            log = "\n".join(text for _, text in _logs(program)) or str(error)
+            raise CompileError(
+                f"[opencl] a kernel does not compile on {self.device.name}: {log[:2000]}",
+                log=log, source=source,
+            ) from error  # fmt: skip
+        if cache is not None:
+            cache.store(name, program.get_info(cl.program_info.BINARIES)[0])
+        return program
+
+    def launch(self, compiled: Any, groups: Triple, arguments: Sequence[Any]) -> None:
+        """Queue it and return."""
+        kernel, local = compiled
+        values = [a.handle if isinstance(a, OpenclBuffer) else a for a in arguments]
+        size = (groups[0] * local[0], groups[1], groups[2])
+        with self._lock:
+            self._check_open()
+            try:
+                kernel.set_args(*values)
+                cl.enqueue_nd_range_kernel(self._queue, kernel, size, local)
+                self._queue.flush()
+            except cl.Error as error:
+                raise self._translate(error, 0) from error
+
+    def synchronize(self) -> None:
+        """Wait for the queue."""
+        self._check_open()
+        self._guarded(self._queue.finish)
+
+    def close(self) -> None:
+        """Wait, then let everything go."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                self._queue.finish()
+            except cl.Error:
+                pass
+            self._pool.clear()
+
+    # --- errors --------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise DeviceClosed("[opencl] the device is closed; open it again")
+
+    def _check_range(self, buffer: OpenclBuffer, offset: int, nbytes: int) -> None:
+        self._check_open()
+        if buffer.handle is None:
+            raise InvalidArgument("[opencl] the buffer has been freed")
+        if offset < 0 or offset + nbytes > buffer.nbytes:
+            raise InvalidArgument(
+                f"[opencl] bytes [{offset}, {offset + nbytes}) are outside a buffer of "
+                f"{buffer.nbytes}"
+            )
+
+    def _guarded(self, call: Callable[[], T]) -> T:
+        try:
+            return call()
+        except cl.Error as error:
+            raise self._translate(error, 0) from error
+
+    def _translate(self, error: Any, nbytes: int) -> PolybackError:
+        code = getattr(error, "code", 0)
+        if code in _MEMORY or isinstance(error, cl.MemoryError):
+            return self._out_of_memory(nbytes)
+        if code in _LOST:
+            return DeviceLost(f"[opencl] {self.device.name} stopped answering: {error}")
+        return AsyncError(f"[opencl] {self.device.name}: {error}")
+
+    def _out_of_memory(self, nbytes: int) -> OutOfMemory:
+        limit = min(self._limit, self.traits.max_allocation)
+        return OutOfMemory(
+            f"[opencl] out of memory: {nbytes} bytes requested, {self._live} live, "
+            f"{self._cached} cached, limit {self._limit}, one allocation at most "
+            f"{self.traits.max_allocation}",
+            requested=nbytes, live=self._live, cached=self._cached, limit=limit,
+        )  # fmt: skip
+
+
+_BITS: Final = {"bf16": "uint16", "f16": "uint16", "b8": "uint8"}
+
+
+def _logs(program: Any) -> list[tuple[Any, str]]:
+    try:
+        found: list[tuple[Any, str]] = program._get_prg()._get_build_logs()
+        return found
+    except (AttributeError, cl.Error):
+        return []

@@ -1,0 +1,71 @@
+"""What a plugin's driver does: the only part of a device that talks to the vendor's library."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, final
+
+from polyback.features import MemoryStats
+
+Triple = tuple[int, int, int]
+
+
+@final
+@dataclass(frozen=True)
+class Kernel:
+    """A source, its entry, and its arguments: ``*`` a buffer, else the dtype code of a number."""
+
+    name: str
+    source: str
+    arguments: tuple[str, ...]
+    local: int = 1  # work-items of a group
+
+
+class Driver(Protocol):
+    """Memory, compilation and launches of one device. Work runs in the order in which it is queued,
+    so a buffer that is freed may be handed out again at once."""
+
+    def allocate(self, nbytes: int) -> Any:
+        """A buffer with attribute ``nbytes``. Raises OutOfMemory or DeviceClosed."""
+        ...
+
+    def free(self, buffer: Any) -> None:
+        """Give a buffer back; safe while queued work uses it, and after ``close``."""
+        ...
+
+    def upload(self, buffer: Any, offset: int, source: memoryview) -> None:
+        """Copy to the device; ``source`` may be reused on return."""
+        ...
+
+    def download(self, buffer: Any, offset: int, target: memoryview) -> None:
+        """Copy from the device, after the work queued before."""
+        ...
+
+    def constants(self, words: Sequence[int]) -> Any:
+        """A small read-only buffer of 64-bit integers, given back when nothing refers to it."""
+        ...
+
+    def compile(self, kernel: Kernel) -> Any:
+        """A compiled kernel, kept by the caller. Raises CompileError with log and source."""
+        ...
+
+    def launch(self, compiled: Any, groups: Triple, arguments: Sequence[Any]) -> None:
+        """Queue ``groups`` groups. Arguments are buffers and numbers, as ``Kernel.arguments`` says."""
+        ...
+
+    def synchronize(self) -> None:
+        """Wait for queued work; raises its first error."""
+        ...
+
+    def memory_stats(self) -> MemoryStats:
+        """The figures now."""
+        ...
+
+    def trim(self) -> None:
+        """Give cached memory back."""
+        ...
+
+    def close(self) -> None:
+        """Release everything; idempotent."""
+        ...

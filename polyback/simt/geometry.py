@@ -1,0 +1,113 @@
+"""Where elements lie and how work is cut up: axes merged, index widths, launch sizes.
+
+A kernel that walks strided operands gets a *table*, a small array of 64-bit integers in device
+memory: the sizes of the merged axes, then for every operand its strides. It is uploaded once per
+combination of shapes and strides, so a launch passes pointers and offsets only, and one compiled
+kernel serves every number of axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Final, final
+
+from polyback.view import Shape
+
+Strides = tuple[int, ...]
+SMALL_INDEX: Final = 2**31 - 2**16  # below it 32-bit index arithmetic cannot overflow
+DENSE, SPLAT, STRIDED = "dense", "splat", "strided"  # how an operand moves along the last axis
+
+
+@final
+@dataclass(frozen=True)
+class Machine:
+    """What launches depend on. ``is_cpu``: a work-item is a core with vectors, not a lane."""
+
+    is_cpu: bool
+    units: int  # cores, or multiprocessors
+    group: int = 256  # work-items of a group
+    shared_bytes: int = 32768  # that a group may share
+
+
+@final
+@dataclass(frozen=True)
+class Walk:
+    """A shared shape after merging: ``shape`` without axes of size 1, and the strides of every operand
+    along it."""
+
+    shape: Shape
+    strides: tuple[Strides, ...]
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return prod(self.shape)
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """How each operand moves along the last axis."""
+        return tuple(mode(s[-1]) if s else DENSE for s in self.strides)
+
+    @property
+    def is_flat(self) -> bool:
+        """At most one axis, so that no index has to be taken apart."""
+        return len(self.shape) <= 1
+
+    def reach(self) -> int:
+        """The largest distance from an operand's first element, in elements."""
+        spans = [
+            sum(abs(s) * (n - 1) for s, n in zip(strides, self.shape, strict=True))
+            for strides in self.strides
+        ]
+        return max([self.size, *spans])
+
+
+def mode(stride: int) -> str:
+    """DENSE, SPLAT or STRIDED."""
+    return {1: DENSE, 0: SPLAT}.get(stride, STRIDED)
+
+
+def merge(shape: Shape, strides: Sequence[Strides], leader: int | None = None) -> Walk:
+    """Drop axes of size 1 and join neighbours that every operand walks with one stride. With
+    ``leader`` the axes are first put in the order of that operand's strides: the order in which
+    elements are made is free unless a program asks for its index."""
+    axes = [a for a, n in enumerate(shape) if n != 1]
+    if leader is not None:
+        axes.sort(key=lambda a: -abs(strides[leader][a]))
+    sizes: list[int] = []
+    steps: list[list[int]] = []  # of each merged axis, one stride per operand
+    for a in axes:
+        step = [s[a] for s in strides]
+        if steps and all(old == shape[a] * new for old, new in zip(steps[-1], step, strict=True)):
+            sizes[-1] *= shape[a]
+            steps[-1] = step
+        else:
+            sizes.append(shape[a])
+            steps.append(step)
+    return Walk(tuple(sizes), tuple(tuple(s[k] for s in steps) for k in range(len(strides))))
+
+
+def table(walk: Walk) -> list[int]:
+    """``[axes before the last, size of the last, their sizes..., per operand: last stride, the
+    others...]``, as ``walk_text`` reads it."""
+    shape = walk.shape or (1,)
+    words = [len(shape) - 1, shape[-1], *shape[:-1]]
+    for strides in walk.strides:
+        steps = strides or (0,)
+        words += [steps[-1], *steps[:-1]]
+    return words
+
+
+def blocks(n: int, size: int) -> int:
+    """How many pieces of ``size`` cover ``n``."""
+    return -(-n // size)
+
+
+def spans(n: int, machine: Machine, least: int, multiple: int) -> tuple[int, int]:
+    """(pieces, length of a piece) for ``n`` elements on the cores of a CPU: a few pieces per core so
+    that a late core does not hold up the rest, none shorter than ``least``."""
+    pieces = max(1, min(4 * machine.units, n // max(least, 1)))
+    length = blocks(blocks(n, pieces), multiple) * multiple
+    return blocks(n, length), length

@@ -1,0 +1,191 @@
+"""Compiled kernels and tables of one device, kept, and elementwise launches through them.
+
+A *plan* is what one combination of program, shapes and strides needs: a compiled kernel, a grid and a
+table. Making one costs microseconds to milliseconds (a new program is compiled), using one a lookup.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+import numpy as np
+
+from polyback.device import Operand
+from polyback.dtype import DType
+from polyback.errors import InvalidArgument
+from polyback.program import Number, Program
+from polyback.simt.dialect import Dialect
+from polyback.simt.driver import Driver, Kernel, Triple
+from polyback.simt.elementwise import PACK_BYTES, Renderer, Spec, has_index
+from polyback.simt.geometry import (
+    DENSE,
+    SMALL_INDEX,
+    SPLAT,
+    STRIDED,
+    Machine,
+    Walk,
+    blocks,
+    merge,
+    spans,
+    table,
+)
+
+MOST_PLANS: Final = 4096
+# Elements from which a launch is worth a kernel of its own for its mix of dense, broadcast and strided
+# operands: compiling one takes as long as PoCL computes some ten million elements.
+SPECIAL_FROM: Final = 1 << 16
+CPU_SPAN: Final = 8192  # least elements of a work-item on a CPU: some microseconds
+
+
+@final
+@dataclass(frozen=True)
+class Plan:
+    """A compiled kernel, its grid, and the arguments that do not change from launch to launch."""
+
+    compiled: Any
+    groups: Triple
+    tail: tuple[Any, ...]  # first, n, span, table
+    alias: tuple[int, ...]
+
+
+@final
+class Launcher:
+    """Compiles and launches kernels of one device."""
+
+    def __init__(self, dialect: Dialect, machine: Machine, driver: Driver) -> None:
+        self.dialect, self.machine, self.driver = dialect, machine, driver
+        self._compiled: dict[Any, Any] = {}
+        self._plans: dict[Any, Plan] = {}
+        self._tables: dict[tuple[int, ...], Any] = {}
+        self._lock = threading.RLock()
+
+    # --- what is kept --------------------------------------------------------------------------
+
+    def compiled(self, key: Any, render: Callable[[], Kernel]) -> Any:
+        """The kernel for ``key``, rendered and compiled the first time."""
+        found = self._compiled.get(key)
+        if found is None:
+            with self._lock:
+                found = self._compiled.get(key)
+                if found is None:
+                    found = self._compiled[key] = self.driver.compile(render())
+        return found
+
+    def table(self, words: Sequence[int]) -> Any:
+        """A table with these words in device memory."""
+        key = tuple(words)
+        found = self._tables.get(key)
+        if found is None:
+            if len(self._tables) >= MOST_PLANS:
+                self._tables.clear()
+            found = self._tables[key] = self.driver.constants(key)
+        return found
+
+    def forget(self) -> None:
+        """Drop everything, before the device closes."""
+        self._compiled.clear()
+        self._plans.clear()
+        self._tables.clear()
+
+    # --- elementwise ---------------------------------------------------------------------------
+
+    def elementwise(
+        self, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
+    ) -> None:
+        """Launch a checked program; nothing happens for empty shapes."""
+        if outs[0].view.size == 0:
+            return
+        arrays = [x for x in ins if isinstance(x, Operand)]
+        alias = aliases(outs, ins)
+        packable = self.machine.is_cpu or all(
+            x.view.offset * x.dtype.itemsize % PACK_BYTES == 0 for x in (*arrays, *outs)
+        )
+        key = (program, outs[0].view.shape, alias, packable,
+               tuple(x.view.strides for x in (*arrays, *outs)))  # fmt: skip
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plan(program, outs, arrays, alias, packable)
+            if len(self._plans) >= MOST_PLANS:
+                self._plans.clear()
+            self._plans[key] = plan
+        self.driver.launch(plan.compiled, plan.groups, arguments(program, outs, ins, plan))
+
+    def _plan(
+        self, program: Program, outs: Sequence[Operand], arrays: Sequence[Operand],
+        alias: tuple[int, ...], packable: bool,
+    ) -> Plan:  # fmt: skip
+        views = [x.view for x in (*arrays, *outs)]
+        leader = None if has_index(program) else len(arrays)
+        walk = merge(views[0].shape, [v.strides for v in views], leader)
+        spec = self._spec(program, walk, alias, packable)
+        group = 1 if self.machine.is_cpu else self.machine.group
+        compiled = self.compiled(
+            (program, spec), lambda: Renderer(program, spec, self.dialect, group).kernel("program")
+        )
+        n = walk.size
+        if self.machine.is_cpu:
+            count, span = spans(n, self.machine, CPU_SPAN, 64)
+        else:
+            span = group
+            count = blocks(n, span * spec.pack)
+        words = self.table(table(walk))
+        return Plan(compiled, (count, 1, 1), (0, n, span, words), alias)
+
+    def _spec(
+        self, program: Program, walk: Walk, alias: tuple[int, ...], packable: bool
+    ) -> Spec:
+        modes = walk.modes
+        flat = walk.is_flat
+        dense = flat and all(m == DENSE for m in modes)
+        if not dense and (walk.size < SPECIAL_FROM or not (self.machine.is_cpu or flat)):
+            modes, flat = (STRIDED,) * len(modes), False
+        wide_index = walk.reach() >= SMALL_INDEX
+        pack = 1
+        if not self.machine.is_cpu and packable and flat and set(modes) <= {DENSE, SPLAT}:
+            widest = max(d.itemsize for d in [program.dtypes[o] for o in program.outputs])
+            pack = max(1, PACK_BYTES // widest)
+        return Spec(alias, modes, flat, wide_index, pack)
+
+
+def aliases(outs: Sequence[Operand], ins: Sequence[Operand | Number]) -> tuple[int, ...]:
+    """For each output the first input that has exactly its memory, or -1."""
+    found = []
+    for out in outs:
+        same = -1
+        for k, x in enumerate(ins):
+            if isinstance(x, Operand) and x.buffer is out.buffer and x.view == out.view:
+                same = k
+                break
+        found.append(same)
+    return tuple(found)
+
+
+def arguments(
+    program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number], plan: Plan
+) -> list[Any]:
+    """In the order of :meth:`Renderer.arguments`."""
+    words: list[Any] = []
+    for x, given in zip(ins, program.inputs, strict=True):
+        if isinstance(x, Operand):
+            words += (x.buffer, x.view.offset)
+        else:
+            words.append(number(x, given.dtype))
+    for out, same in zip(outs, plan.alias, strict=True):
+        if same < 0:
+            words += (out.buffer, out.view.offset)
+    words += plan.tail
+    return words
+
+
+def number(value: Number, dtype: DType) -> Any:
+    """A launch's number in its type; out of range as NumPy casts it."""
+    try:
+        with np.errstate(all="ignore"):
+            return np.asarray(value).astype(dtype.numpy)[()]
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidArgument(f"[elementwise] {value!r} is no {dtype}") from None
+
+
