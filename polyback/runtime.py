@@ -29,7 +29,7 @@ Run = Callable[["ProtocolDevice", Sequence[Operand], Sequence[Any]], None]
 
 @final
 class Device:
-    """An opened device, as ``x.device`` gives it. Equal to its name: ``x.device == "cpu_c"``."""
+    """An opened device, as ``x.device`` gives it. Equal to its name: ``x.device == "mydev"``."""
 
     def __init__(self, name: str, index: int) -> None:
         self.name, self.index = name, index
@@ -98,12 +98,13 @@ def _device(name: str, index: int) -> Device:
 
 
 def device(spec: str | Device | None = None) -> Device:
-    """The device that ``spec`` names: ``"cpu_c"``, ``"cuda:1"``, ``"cpu"``, ``"gpu"``, a Device, or
-    None for the default. Raises BackendUnavailable, listing what exists and why others do not."""
+    """The device that ``spec`` names: ``"mydev"``, ``"mydev:1"``, ``"cpu"``, ``"gpu"``, a Device,
+    or None for the default. Raises BackendUnavailable, listing what exists and why others do not.
+    """
     if isinstance(spec, Device):
         return spec
     if spec is not None and not isinstance(spec, str):
-        raise InvalidArgument(f"[device] got {spec!r}; want a device name such as 'cpu_c'")
+        raise InvalidArgument(f"[device] got {spec!r}; want a device name such as 'cpu'")
     found = _device(*registry.resolve(spec))
     _ = found.protocol  # an unknown or broken device is an error here, at the user's call
     return found

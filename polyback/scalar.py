@@ -4,7 +4,7 @@ A row drives the reference backend (``numpy``), the C-family backends (``c``), t
 (``grad``), the conformance cases (``takes``, ``ulp``) and the documentation.
 
 ``c``     portable C-family text. ``{0}`` is an operand; ``$name(`` is a function that each language
-          spells for the operand type (``pb_exp_f32`` on cpu_c, ``exp`` in OpenCL).
+          spells for the operand type (``pb_exp_f32`` in our C kernels, ``exp`` in OpenCL).
 ``grad``  one rule per operand: ``rule(g, y, *operands)`` gives the operand's gradient from the
           result's gradient ``g`` and the result ``y``. A rule uses operators and rows only, so the
           gradient of a gradient comes free. None means: not differentiable, on purpose.

@@ -24,8 +24,8 @@ MAX_ELEMENTS: Final = 2**63 - 1
 
 
 def check_shape(shape: int | Sequence[int], op: str) -> Shape:
-    """``shape`` as a tuple of Python ints; one integer is one axis. Raises ShapeError for a negative
-    size, more than 32 axes, or a product of sizes of 2**63 or more."""
+    """``shape`` as a tuple of Python ints; one integer is one axis. Raises ShapeError for a
+    negative size, more than 32 axes, or a product of sizes of 2**63 or more."""
     try:
         sizes = integers(shape)
     except TypeError:

@@ -1,4 +1,4 @@
-"""Devices made for a test: the NumPy reference under another name, with some of its claims taken away."""
+"""Devices made for a test: the reference under another name, some of its claims taken away."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NUMBERS = itertools.count()
 def caps(
     without: Sequence[str] = (), features: Sequence[str] = (), storage: Sequence[str] | None = None
 ) -> Caps:
-    """The claims of the reference, less the rows, reductions (``"sum()"``) and ``"matmul"`` named."""
+    """The claims of the reference, less the rows, reductions (``"sum()"``) and matmul named."""
     full = NumpyDevice(0).caps
     kept = full.storage if storage is None else frozenset(storage)
     rows = {n: t & kept for n, t in full.scalars.items() if n not in without}
@@ -30,7 +30,7 @@ def caps(
 
 
 class Reduced(Device):
-    """Forwards to the reference, refusing what it does not claim. ``calls`` names what was asked."""
+    """Forwards to the reference what it claims. ``calls`` names what was asked."""
 
     def __init__(self, claims: Caps) -> None:
         self._caps, self._inner = claims, NumpyDevice(0)
@@ -102,5 +102,3 @@ def extra_device(claims: Caps | None = None) -> Iterator[str]:
     finally:
         registry.unregister(name)
         del globals()[f"Made_{name}"]
-
-

@@ -55,7 +55,9 @@ def bits(x: np.ndarray) -> bytes:
 
 
 @st.composite
-def problems(draw: st.DrawFn, names: list[str]) -> tuple[DType, np.random.Generator, list[int], int]:
+def problems(
+    draw: st.DrawFn, names: list[str]
+) -> tuple[DType, np.random.Generator, list[int], int]:
     shape = draw(st.lists(st.integers(1, 5), min_size=1, max_size=3))
     seed = draw(st.integers(0, 2**32))
     axis = draw(st.integers(0, len(shape) - 1))
@@ -160,9 +162,7 @@ def test_a_feature_serves_only_the_types_that_the_device_stores() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0)])
-def test_empty_tensors_pass_through_every_decomposition(
-    bare: str, shape: tuple[int, ...]
-) -> None:
+def test_empty_tensors_pass_through_every_decomposition(bare: str, shape: tuple[int, ...]) -> None:
     x = pb.zeros(shape, device=bare)
     assert pb.sort(x).shape == shape
     index = pb.zeros(0, dtype=pb.int64, device=bare)

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 import polyback as pb
-from polyback import device, errors, features
+from polyback import errors, features
 from polyback.config import Config
+from polyback.device import Backend, BackendDescriptor, Caps, Device, DeviceInfo, Limits, Numerics
 
 ROOT = Path(__file__).parents[1]
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
@@ -28,7 +29,7 @@ def names_of(cls: type) -> list[str]:
     return [n for n in vars(cls) if not n.startswith("_")]
 
 
-@pytest.mark.parametrize("cls", [device.Device, device.Backend])
+@pytest.mark.parametrize("cls", [Device, Backend])
 def test_every_protocol_method_is_documented(cls):
     for name in names_of(cls):
         assert re.search(rf"^\| `{name}\b", PROTOCOL, re.M), name
@@ -36,7 +37,7 @@ def test_every_protocol_method_is_documented(cls):
 
 @pytest.mark.parametrize(
     "cls",
-    [device.BackendDescriptor, device.Caps, device.DeviceInfo, device.Numerics, device.Limits],
+    [BackendDescriptor, Caps, DeviceInfo, Numerics, Limits],
 )
 def test_every_field_is_documented(cls):
     for field in dataclasses.fields(cls):
@@ -53,7 +54,7 @@ def test_every_feature_and_its_methods_are_documented():
 def test_no_document_names_a_method_that_does_not_exist():
     section = PROTOCOL.split("## Device")[1].split("## Caps")[0]
     for name in re.findall(r"^\| `(\w+)", section, re.M):
-        assert name == "caps" or hasattr(device.Device, name), name
+        assert name == "caps" or hasattr(Device, name), name
 
 
 def test_every_error_of_the_protocol_is_documented():

@@ -13,7 +13,7 @@ import pytest
 import polyback as pb
 from polyback.dtype import DTYPES, DType, check_fits, dtype_of, promote, scalar_dtype
 
-# --- the tables of the standard, one row and one column per type -----------------------------------
+# --- the tables of the standard, one row and one column per type --------------------------------
 
 INTEGERS = """
       i1  i2  i4  i8  u1  u2  u4  u8
@@ -77,8 +77,8 @@ def test_promotion_is_idempotent_and_associative_where_it_is_defined() -> None:
 
     for a, b, c in itertools.product(DTYPES, repeat=3):
         assert promote(a, a) is a
-        left = either(lambda: promote(promote(a, b), c))
-        right = either(lambda: promote(a, promote(b, c)))
+        left = either(lambda a=a, b=b, c=c: promote(promote(a, b), c))
+        right = either(lambda a=a, b=b, c=c: promote(a, promote(b, c)))
         kinds = {a.kind, b.kind, c.kind}
         if left and right and not (kinds & {"int", "uint"} and kinds & {"float", "complex"}):
             assert left is right, (a, b, c)
@@ -153,7 +153,9 @@ def test_python_types_name_the_defaults() -> None:
     assert got == [pb.bool, pb.int64, pb.float32, pb.complex64]
 
 
-@pytest.mark.parametrize("spec", ["float31", "", None, type(None), np.dtype("U3"), "O", 17, object()])
+@pytest.mark.parametrize(
+    "spec", ["float31", "", None, type(None), np.dtype("U3"), "O", 17, object()]
+)
 def test_what_names_no_type_is_an_error_that_lists_the_types(spec: object) -> None:
     with pytest.raises(pb.DTypeError, match=r"\[dtype\].*want one of bool.*complex128"):
         dtype_of(spec)

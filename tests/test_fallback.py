@@ -28,7 +28,7 @@ def entries() -> dict[str, tuple[int, int]]:
     return {e.op: (e.count, e.nbytes) for e in pb.fallback_ledger()}
 
 
-# --- policies --------------------------------------------------------------------------------------
+# --- policies -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -43,9 +43,9 @@ def test_forbid_raises_and_names_the_op_the_device_and_the_way_out(
     poor: str, what: str, run: object
 ) -> None:
     x = pb.ones((2, 2), device=poor)
-    with pb.configure(fallback="forbid"):
-        with pytest.raises(pb.UnsupportedOp, match=rf"\[{what}\] {poor} does not offer it.*'warn'"):
-            run(x)  # type: ignore[operator]
+    says = rf"\[{what}\] {poor} does not offer it.*'warn'"
+    with pb.configure(fallback="forbid"), pytest.raises(pb.UnsupportedOp, match=says):
+        run(x)  # type: ignore[operator]
     assert not pb.fallback_ledger()
 
 
@@ -90,7 +90,7 @@ def test_clearing_the_ledger_forgets_counts_and_warnings(poor: str) -> None:
         assert pb.fallback_ledger() == []
 
 
-# --- results ----------------------------------------------------------------------------------------
+# --- results ------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_gradients_flow_through_ops_that_fall_back(poor: str) -> None:
         np.testing.assert_allclose(x.grad.numpy(), np.exp([[0.0, 1.0]]), rtol=1e-6)
 
 
-# --- the ledger --------------------------------------------------------------------------------------
+# --- the ledger ---------------------------------------------------------------------------------
 
 
 def test_the_ledger_counts_the_bytes_moved_both_ways(poor: str) -> None:
@@ -204,7 +204,7 @@ def test_host_memory_is_given_back(poor: str) -> None:
     assert after.live == before.live
 
 
-# --- types that a device does not even store ----------------------------------------------------------
+# --- types that a device does not even store ----------------------------------------------------
 
 
 def test_a_type_without_storage_is_kept_as_bytes_and_computed_on_the_host() -> None:
@@ -217,7 +217,7 @@ def test_a_type_without_storage_is_kept_as_bytes_and_computed_on_the_host() -> N
             assert pb.zeros(2, device=name, dtype=pb.float64).to_device("numpy_ref").tolist() == [
                 0.0, 0.0]  # fmt: skip
             assert pb.ones(2, device="numpy_ref", dtype=pb.float64).to_device(name).device == name
-        with pb.configure(fallback="forbid"):
-            with pytest.raises(pb.DTypeError, match=f"{name} does not store complex64; it stores"):
-                pb.asarray([1j], device=name)
+        says = f"{name} does not store complex64; it stores"
+        with pb.configure(fallback="forbid"), pytest.raises(pb.DTypeError, match=says):
+            pb.asarray([1j], device=name)
     pb.clear_ledger()

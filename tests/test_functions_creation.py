@@ -76,7 +76,7 @@ def test_floats_beyond_float32_become_infinities_without_a_warning(device: str) 
     assert pb.full(2, 1e300, device=device).tolist() == [math.inf] * 2
 
 
-# --- filling ---------------------------------------------------------------------------------------------
+# --- filling ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -115,7 +115,7 @@ def test_every_filled_element_can_be_written_alone(device: str) -> None:
         assert x.tolist() == [0.0, 5.0, 0.0]
 
 
-# --- ranges ----------------------------------------------------------------------------------------------
+# --- ranges -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_triangles_hide_nan(device: str) -> None:
     assert pb.tril(x, k=-2).tolist() == [[0.0, 0.0], [0.0, 0.0]]
 
 
-# --- moving ------------------------------------------------------------------------------------------------
+# --- moving -------------------------------------------------------------------------------------
 
 
 def test_to_device_and_back_keeps_bits_and_gradients(device: str) -> None:

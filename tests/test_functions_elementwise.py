@@ -1,4 +1,4 @@
-"""Elementwise functions and operators on every device: types, broadcasting, wrapping, special numbers."""
+"""Elementwise functions and operators on every device: types, broadcasting, special numbers."""
 
 from __future__ import annotations
 
@@ -176,7 +176,9 @@ def test_where_takes_numbers_and_promotes_its_arms(device: str) -> None:
     c = pb.asarray([True, False], device=device)
     same(pb.where(c, 1, 2), np.array([1, 2]))
     same(pb.where(c, 1.0, 2), np.array([1.0, 2.0], np.float32))
-    same(pb.where(c, pb.asarray([1, 2], dtype=pb.int8, device=device), 0), np.array([1, 0], np.int8))
+    same(
+        pb.where(c, pb.asarray([1, 2], dtype=pb.int8, device=device), 0), np.array([1, 0], np.int8)
+    )
     same(pb.where(c, True, pb.asarray([False, True], device=device)), np.array([True, True]))
     same(pb.where(pb.asarray([3, 0], device=device), 1, 2), np.array([1, 2]))
     ints = pb.asarray([1, 2], device=device)
@@ -185,7 +187,7 @@ def test_where_takes_numbers_and_promotes_its_arms(device: str) -> None:
     assert pb.where(c, 0.0, x).tolist() == [0.0, np.inf]
 
 
-# --- operators ------------------------------------------------------------------------------------------
+# --- operators ----------------------------------------------------------------------------------
 
 BINARY = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow"]
 
@@ -236,7 +238,7 @@ def test_unary_operators(device: str) -> None:
         [-1, 2], [1, -2], [1, 2], [-2, 1])  # fmt: skip
 
 
-# --- types of results ---------------------------------------------------------------------------------
+# --- types of results ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("row", scalar.TABLE, ids=str)
@@ -276,7 +278,9 @@ def test_casts_of_special_numbers(device: str) -> None:
     assert pb.astype(x, pb.bool).tolist() == [False, False, True, True, True, True]
     for half, top in ((pb.float16, np.inf), (pb.bfloat16, 1e30)):
         got = pb.astype(x, half).numpy().astype(float)
-        np.testing.assert_allclose(got, [0.0, -0.0, np.nan, np.inf, 1e-30, top], rtol=0.01, atol=1e-7)
+        np.testing.assert_allclose(
+            got, [0.0, -0.0, np.nan, np.inf, 1e-30, top], rtol=0.01, atol=1e-7
+        )
     assert pb.astype(pb.asarray([-1, 300], device=device), pb.uint8).tolist() == [255, 44]
 
 

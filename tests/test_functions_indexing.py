@@ -32,7 +32,7 @@ def numbered(shape: tuple[int, ...]) -> np.ndarray:
     return np.arange(int(np.prod(shape)), dtype=np.int32).reshape(shape)
 
 
-# --- basic keys ---------------------------------------------------------------------------------------------
+# --- basic keys ---------------------------------------------------------------------------------
 
 
 @FAST
@@ -110,7 +110,7 @@ def test_overlapping_assignment_reads_before_it_writes(device: str) -> None:
     assert y.tolist() == [[0, 3], [3, 6]]
 
 
-# --- types of what is assigned ----------------------------------------------------------------------------------
+# --- types of what is assigned ------------------------------------------------------------------
 
 
 def test_python_numbers_take_the_type_of_the_tensor(device: str) -> None:
@@ -142,14 +142,12 @@ def test_tensors_are_cast_within_their_kind_or_up(device: str) -> None:
     same(x, np.array([3, 0.1], np.float32))
 
 
-# --- masks -------------------------------------------------------------------------------------------------------
+# --- masks --------------------------------------------------------------------------------------
 
 
 @FAST
 @given(shapes, st.integers(0, 99))
-def test_a_mask_selects_in_row_major_order(
-    device: str, shape: tuple[int, ...], seed: int
-) -> None:
+def test_a_mask_selects_in_row_major_order(device: str, shape: tuple[int, ...], seed: int) -> None:
     x, mask = numbered(shape), sample(shape, pb.bool, seed)
     if not shape:
         return
@@ -164,7 +162,10 @@ def test_a_mask_selects_in_row_major_order(
 
 def test_a_mask_must_have_the_shape_of_the_tensor(device: str) -> None:
     x = pb.zeros((2, 3), device=device)
-    for mask in (pb.ones(3, dtype=pb.bool, device=device), pb.ones((2, 1), dtype=pb.bool, device=device)):
+    for mask in (
+        pb.ones(3, dtype=pb.bool, device=device),
+        pb.ones((2, 1), dtype=pb.bool, device=device),
+    ):
         with pytest.raises(pb.ShapeError, match=r"\[index\] the mask is"):
             x[mask]
         with pytest.raises(pb.ShapeError, match=r"\[index\] the mask is"):
@@ -173,7 +174,7 @@ def test_a_mask_must_have_the_shape_of_the_tensor(device: str) -> None:
         x[x == 0] = pb.ones(3, device=device)
 
 
-# --- recorded assignment -----------------------------------------------------------------------------------------
+# --- recorded assignment ------------------------------------------------------------------------
 
 
 def test_gradients_flow_through_assignment(device: str) -> None:
@@ -199,7 +200,7 @@ def test_a_plain_tensor_that_is_given_a_tracked_value_joins_the_graph(device: st
     assert v.grad.item() == 18.0
 
 
-# --- gathering ---------------------------------------------------------------------------------------------------
+# --- gathering ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", REAL, ids=str)
@@ -211,7 +212,9 @@ def test_take_and_take_along_axis(device: str, dtype: DType, axis: int) -> None:
     t = pb.asarray(x, device=device)
     for kind in (np.int64, np.int8):
         index = rng.integers(-n, n, (5, 2)).astype(kind)
-        same(pb.take(t, pb.asarray(index, device=device), axis=axis), np.take(x, index, axis), dtype)
+        same(
+            pb.take(t, pb.asarray(index, device=device), axis=axis), np.take(x, index, axis), dtype
+        )
     wide = rng.integers(-n, n, [6 if a == axis % 3 else k for a, k in enumerate(x.shape)])
     got = pb.take_along_axis(t, pb.asarray(wide, device=device), axis=axis)
     same(got, np.take_along_axis(x, wide, axis), dtype)

@@ -85,7 +85,8 @@ def test_vecdot_conjugates_the_first_and_sums_halves_in_float32(device: str) -> 
 
 @pytest.mark.parametrize(
     ("a", "b", "axes"),
-    [((2, 3), (3, 4), 1), ((2, 3), (2, 3), 2), ((2,), (3,), 0), ((2, 3, 4), (4, 3, 5), ([1, 2], [1, 0])),
+    [((2, 3), (3, 4), 1), ((2, 3), (2, 3), 2), ((2,), (3,), 0),
+     ((2, 3, 4), (4, 3, 5), ([1, 2], [1, 0])),
      ((2, 3), (4, 3), ((-1,), (-1,))), ((2, 0), (0, 3), 1), ((), (), 0)],
 )  # fmt: skip
 def test_tensordot(device: str, a: tuple[int, ...], b: tuple[int, ...], axes: object) -> None:
@@ -99,7 +100,7 @@ def test_outer(device: str) -> None:
     same(pb.outer(pb.asarray(x, device=device), pb.asarray(y, device=device)), np.outer(x, y))
 
 
-# --- softmax -----------------------------------------------------------------------------------------------
+# --- softmax ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shape", [(5,), (3, 4), (2, 3, 2), (1, 1)])

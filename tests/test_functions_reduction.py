@@ -117,7 +117,7 @@ def test_variance_with_no_freedom_left_is_not_finite(device: str) -> None:
     assert pb.var(pb.asarray([1.0, 2.0], device=device), correction=2).item() == np.inf
 
 
-# --- NaN, and ties ------------------------------------------------------------------------------------------
+# --- NaN, and ties ------------------------------------------------------------------------------
 
 NANS = [[1.0, np.nan, 3.0], [np.nan, np.nan, 0.0], [2.0, 2.0, 1.0], [-np.inf, np.inf, 0.0]]
 
@@ -148,7 +148,7 @@ def test_positions_of_extremes_are_the_first_ones(device: str, dtype: DType) -> 
     assert t.argmax(1).tolist() == [0, 2]
 
 
-# --- empty axes ---------------------------------------------------------------------------------------------
+# --- empty axes ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("shape", "axis"), [((0,), None), ((0, 3), 0), ((2, 0), -1), ((2, 0), 0)])
@@ -177,7 +177,7 @@ def test_an_extreme_of_nothing_is_an_error_unless_there_is_nothing_to_say(
     assert f(t, axis=0).shape == (0,)
 
 
-# --- accuracy -----------------------------------------------------------------------------------------------
+# --- accuracy -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("n", [1000, 100_003])

@@ -108,7 +108,7 @@ def test_broadcast_to_copies_nothing(
 def test_a_broadcast_tensor_may_be_larger_than_memory(device: str) -> None:
     x = pb.broadcast_to(pb.ones((1, 1), device=device), (2**30, 2**30))
     assert x.size == 2**60
-    assert x[5, ::2**28].tolist() == [1.0] * 4
+    assert x[5, :: 2**28].tolist() == [1.0] * 4
 
 
 @pytest.mark.parametrize("axis", [0, 1, -1, None])

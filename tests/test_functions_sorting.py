@@ -12,6 +12,7 @@ from polyback.dtype import DType
 
 def order_of(x: np.ndarray, axis: int, descending: bool) -> np.ndarray:
     """The stable order, NaN last in both directions, by sorting Python tuples."""
+
     def along(row: np.ndarray) -> np.ndarray:
         def key(k: int) -> tuple[bool, float]:
             value = row[k].item()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import pickle
 import re
@@ -38,7 +39,7 @@ def softplus_twice(x: Value, y: Value) -> tuple[Value, Value]:
     return z, z + scalar.LOGADDEXP(x, 0.0)
 
 
-# --- writing and printing ---------------------------------------------------------------------------
+# --- writing and printing -----------------------------------------------------------------------
 
 
 def test_a_program_prints_one_line_per_instruction() -> None:
@@ -120,7 +121,7 @@ def test_a_builder_gives_its_values_by_number() -> None:
     assert builder.value(total.number).dtype is float32
 
 
-# --- casts ------------------------------------------------------------------------------------------
+# --- casts --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("source", DTYPES, ids=str)
@@ -131,7 +132,7 @@ def test_half_types_are_reached_and_left_through_float32(source: object, target:
     assert path[-1] is target
     assert all(i.row is scalar.CAST for i in written.instrs)
     halves = (float16, bfloat16)
-    for a, b in zip(path, path[1:]):
+    for a, b in itertools.pairwise(path):
         assert a is not b
         assert float32 in (a, b) or not {a, b} & set(halves)
     want = 0 if source is target else 1
@@ -147,7 +148,7 @@ def test_a_fill_of_a_half_type_takes_its_number_as_float32() -> None:
     assert str(fill_program(bool_)) == "program(t0: b8 scalar)\nreturn t0"
 
 
-# --- as a value -------------------------------------------------------------------------------------
+# --- as a value ---------------------------------------------------------------------------------
 
 
 def test_equal_programs_hash_alike_and_survive_pickling() -> None:
@@ -192,15 +193,16 @@ def test_the_operand_type_selects_the_kernel() -> None:
     assert written.dtypes == (bool_, int32, float64, float64, bool_, bool_)
 
 
-# --- checks -----------------------------------------------------------------------------------------
+# --- checks -------------------------------------------------------------------------------------
 
-F, I, B, H = Input(float32), Input(int32), Input(bool_), Input(float16)
+F, N, B, H = Input(float32), Input(int32), Input(bool_), Input(float16)
 BAD = {
     "too few operands": ([F], [Instr(scalar.ADD, (0,), float32)], "takes 2 earlier values"),
     "a later value": ([F], [Instr(scalar.ADD, (0, 1), float32)], "takes 2 earlier values"),
     "a negative value": ([F], [Instr(scalar.EXP, (-1,), float32)], "takes 1 earlier values"),
-    "mixed types": ([F, I], [Instr(scalar.ADD, (0, 1), float32)], r"differ in type: \['f32', 'i32'\]"),
-    "a type that the row lacks": ([I], [Instr(scalar.EXP, (0,), int32)], "does not take int32"),
+    "mixed types": (
+        [F, N], [Instr(scalar.ADD, (0, 1), float32)], r"differ in type: \['f32', 'i32'\]"),
+    "a type that the row lacks": ([N], [Instr(scalar.EXP, (0,), int32)], "does not take int32"),
     "arithmetic in a half type": ([H], [Instr(scalar.EXP, (0,), float16)], "does not take float16"),
     "a wrong result type": ([F], [Instr(scalar.EXP, (0,), float64)], "gives float32, not float64"),
     "a comparison that is not bool": (
@@ -208,7 +210,7 @@ BAD = {
     "a condition that is not bool": (
         [F, F, F], [Instr(scalar.WHERE, (0, 1, 2), float32)], "the condition must be bool"),
     "arms that differ": (
-        [B, F, I], [Instr(scalar.WHERE, (0, 1, 2), float32)], "operands differ in type"),
+        [B, F, N], [Instr(scalar.WHERE, (0, 1, 2), float32)], "operands differ in type"),
     "half to half": ([H], [Instr(scalar.CAST, (0,), bfloat16)], "from and to float32 only"),
     "half to int": ([H], [Instr(scalar.CAST, (0,), int32)], "from and to float32 only"),
     "a constant without a value": ([], [Instr(scalar.CONST, (), float32)], "needs a value"),

@@ -1,4 +1,4 @@
-"""The scalar table: every row is public, renders as C and has the right derivatives, or none on purpose."""
+"""The scalar table: every row is public, parses as C and has right derivatives, or none."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WITHOUT_GRADIENT = {
 WITHOUT_SOME = {"where": [0], "copysign": [1]}
 
 
-# --- the table and the public functions ---------------------------------------------------------------
+# --- the table and the public functions ---------------------------------------------------------
 
 
 def public_defs() -> set[str]:
@@ -133,7 +133,7 @@ def test_reductions_combine_with_their_row_and_keep_their_identity() -> None:
             np.testing.assert_array_equal(op.combine.numpy(x, identity), x)
 
 
-# --- derivatives, first and second, against central differences in float64 ------------------------------
+# --- derivatives, first and second, against central differences in float64 ----------------------
 
 POINTS: dict[str, tuple[list[float], ...]] = {  # one list per operand; else DEFAULT
     "sqrt": ([0.3, 1.0, 7.5],), "log": ([0.2, 1.0, 9.0],), "log2": ([0.2, 1.0, 9.0],),
@@ -240,7 +240,7 @@ def test_second_derivatives_of_powers_at_0(n: int, want: float) -> None:
     assert gradient(lambda x: pb.grad(lambda b: x**b)(x * 0 + 2.0), 0.0) == 0.0
 
 
-# --- reductions ----------------------------------------------------------------------------------------
+# --- reductions ---------------------------------------------------------------------------------
 
 PROD_INPUTS = {
     "no zero": [[1.5, -2.0, 0.5], [3.0, 0.2, -1.0]],

@@ -65,7 +65,7 @@ def made_views(draw: st.DrawFn) -> View:
     return view
 
 
-# --- each method ------------------------------------------------------------------------------------
+# --- each method --------------------------------------------------------------------------------
 
 
 @given(shapes)
@@ -134,7 +134,7 @@ def test_drop_takes_index_0(view: View, data: st.DataObject) -> None:
         np.testing.assert_array_equal(read(view.drop(axis)), read(view).take(0, axis))
 
 
-# --- reshape: a view if and only if NumPy finds one --------------------------------------------------
+# --- reshape: a view if and only if NumPy finds one ---------------------------------------------
 
 
 @st.composite
@@ -191,7 +191,7 @@ def test_reshape_keeps_strides_where_one_stride_walks_the_axes(
     assert got is None or got.offset == view.offset
 
 
-# --- what a view says about itself --------------------------------------------------------------------
+# --- what a view says about itself --------------------------------------------------------------
 
 
 @given(views())
@@ -252,10 +252,12 @@ def test_strides_beyond_64_bits_do_not_wrap() -> None:
     assert view.flip([0]).bounds == (0, 2**80)
 
 
-# --- shapes and axes ---------------------------------------------------------------------------------
+# --- shapes and axes ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("shape", [(), (0,), (3, 4), [2, 3], (np.int64(2), np.uint8(3)), 5, range(3)])
+@pytest.mark.parametrize(
+    "shape", [(), (0,), (3, 4), [2, 3], (np.int64(2), np.uint8(3)), 5, range(3)]
+)
 def test_a_shape_becomes_a_tuple_of_python_ints(shape: object) -> None:
     got = check_shape(shape, "op")  # type: ignore[arg-type]
     want = (shape,) if isinstance(shape, int) else tuple(shape)  # type: ignore[arg-type]

@@ -259,7 +259,7 @@ class MinDropsNan(Reference):
     """``fmin`` across blocks."""
 
     def reduce(self, op: Any, out: Any, x: Any, axes: Any) -> None:
-        if op is scalar.MIN and x.dtype.is_floating and array(out).size:
+        if op is scalar.MIN and x.dtype.name in ("float32", "float64") and array(out).size:
             array(out)[...] = np.fmin.reduce(array(x), axis=axes, keepdims=True)
             return
         super().reduce(op, out, x, axes)

@@ -37,14 +37,19 @@ class BuildPerIsa(build_ext):
             flags = [*flags, f"-DPB_ISA={isa}"]
             sources = [*HERE.glob("csrc/simd/*.c"), *HERE.glob(f"csrc/{isa}/*.c")]
             jobs += [(p, flags, folder / isa / p.stem) for p in sorted(sources)]
+        shared = [HERE / "setup.py", *HERE.glob("csrc/**/*.h"), *HERE.glob("csrc/**/*.inc")]
+        self.newest = max(path.stat().st_mtime for path in shared)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             ext.extra_objects = list(pool.map(lambda job: self._compile(ext, *job), jobs))
+        ext.depends = [*ext.depends, *ext.extra_objects]  # link again when one is newer
         super().build_extension(ext)
 
     def _compile(self, ext, source, flags, target):
         """One object file, without setuptools' compiler object: it keeps state between calls."""
         output = target.with_suffix(".o")
         output.parent.mkdir(parents=True, exist_ok=True)
+        if output.exists() and output.stat().st_mtime > max(self.newest, source.stat().st_mtime):
+            return str(output)
         command = [*self.compiler.compiler_so, *ext.extra_compile_args, *flags]
         self.spawn([*command, f"-I{HERE / 'csrc'}", "-c", str(source), "-o", str(output)])
         return str(output)

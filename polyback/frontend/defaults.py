@@ -47,7 +47,7 @@ class default_device:  # noqa: N801  (used like a function)
 
 
 def devices() -> list[str]:
-    """Names of all devices that can be used here, such as ``["cuda", "cuda:1"]``."""
+    """Names of all devices that can be used here, such as ``["mydev", "mydev:1"]``."""
     return [_spelled(name, info) for name, info in registry.available_devices()]
 
 

@@ -19,6 +19,7 @@ from polyback.simt.dialect import Dialect
 from polyback.simt.driver import Driver
 from polyback.simt.geometry import Machine
 from polyback.simt.launcher import Launcher
+from polyback.simt.reducer import Reducer
 
 FEATURES: Final = frozenset({"memory_stats"})
 
@@ -31,6 +32,7 @@ class SimtDevice(Device):
     ) -> None:
         self._name, self._caps, self._driver = name, caps, driver
         self._launcher = Launcher(dialect, machine, driver)
+        self._reducer = Reducer(self._launcher)
         self._closed = False
 
     @property
@@ -58,6 +60,7 @@ class SimtDevice(Device):
         self._closed = True
         self._driver.close()
         self._launcher.forget()
+        self._reducer.forget()
 
     def memory_stats(self) -> MemoryStats:
         """Feature."""
@@ -78,7 +81,8 @@ class SimtDevice(Device):
 
     def reduce(self, op: Reduction, out: Operand, x: Operand, axes: tuple[int, ...]) -> None:
         self._check_open()
-        raise UnsupportedOp("")
+        check_reduce(self._caps, op, out, x, axes)
+        self._reducer.reduce(op, out, copy_program(x.dtype, x.dtype), [x], axes)
 
     def matmul(self, out: Operand, a: Operand, b: Operand) -> None:
         self._check_open()

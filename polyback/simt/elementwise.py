@@ -15,6 +15,7 @@ overlap test.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from string import Template
 from typing import Final, final
@@ -25,7 +26,8 @@ from polyback.scalar import IOTA
 from polyback.simt.dialect import Dialect
 from polyback.simt.driver import Kernel
 from polyback.simt.expression import Writer, wide_lanes, wide_type
-from polyback.simt.geometry import DENSE, SPLAT
+from polyback.simt.geometry import DENSE, SPLAT, decode, last_step
+from polyback.simt.vectors import Vectors
 
 PACK_BYTES: Final = 16
 
@@ -44,9 +46,7 @@ class Spec:
 
 
 CPU: Final = Template("""\
-${header}
-${helpers}
-${kernel} ${name}(${parameters}, long first, long n, long span, ${table})
+${kernel} ${name}(${parameters}, ${long} n, ${long} span, ${table})
 {
     ${index} i = (${index})${group} * (${index})span, last = min((${index})n, i + (${index})span);
 ${hoisted}
@@ -63,9 +63,7 @@ ${stores}
 """)
 
 GPU: Final = Template("""\
-${header}
-${helpers}
-${kernel} ${name}(${parameters}, long first, long n, long span, ${table})
+${kernel} ${name}(${parameters}, ${long} n, ${long} span, ${table})
 {
     ${index} i = (${index})${group} * ${size} + ${local_id}; // span: work-items of a group
     if (i >= (${index})n) return;
@@ -79,7 +77,7 @@ ${stores}
 
 @final
 class Renderer:
-    """Writes one kernel."""
+    """Writes one kernel. ``group`` is 1 on a CPU."""
 
     def __init__(self, program: Program, spec: Spec, dialect: Dialect, group: int) -> None:
         self.program, self.spec, self.dialect, self.group = program, spec, dialect, group
@@ -92,25 +90,31 @@ class Renderer:
         ok = ok and all(m == DENSE for m in outs)
         self.lanes = wide_lanes(program, dialect) if group == 1 and ok else 1
         self.writer = Writer(dialect, self.lanes)
+        self.vectors: Vectors | None = None
+        if self.lanes > 1:
+            main = wide_type(program)
+            assert main is not None
+            self.vectors = Vectors(self.writer, main)
 
-    def kernel(self, name: str) -> Kernel:
-        """The source and its arguments."""
-        if self.group == 1:
-            source = self._cpu(name)
-        else:
-            source = self._gpu(name)
-        return Kernel(name, source, self.arguments(), self.group)
+    def text(self, name: str) -> str:
+        """The kernel alone; afterwards ``helpers`` holds what it calls."""
+        return self._cpu(name) if self.group == 1 else self._gpu(name)
+
+    def helpers(self) -> dict[str, str]:
+        """Functions and types that the text needs, by name."""
+        more = self.vectors.helpers if self.vectors else {}
+        return self.writer.helpers | more | self._packs()
 
     # --- arguments -----------------------------------------------------------------------------
 
     def arguments(self) -> tuple[str, ...]:
-        """A buffer and an offset per array, a number per scalar; then first, n, span, table."""
+        """A buffer and an offset per array, a number per scalar; then n, span, table."""
         kinds: list[str] = []
         for given in self.program.inputs:
             kinds += [given.dtype.code] if given.scalar else ["*", "i64"]
         for k in range(len(self.program.outputs)):
             kinds += ["*", "i64"] if self.spec.alias[k] < 0 else []
-        return (*kinds, "i64", "i64", "i64", "*")
+        return (*kinds, "i64", "i64", "*")
 
     def _parameters(self) -> str:
         dialect, words = self.dialect, []
@@ -121,11 +125,11 @@ class Renderer:
                 words.append(f"{kind} s{k}")
             else:
                 const = k not in written
-                words += [dialect.pointer(given.dtype, f"p{k}", const=const), f"long o{k}"]
+                words += [dialect.pointer(given.dtype, f"p{k}", const=const), f"{dialect.long} o{k}"]
         for k, number in enumerate(self.program.outputs):
             if self.spec.alias[k] < 0:
                 dtype = self.program.dtypes[number]
-                words += [dialect.pointer(dtype, f"r{k}", const=False), f"long q{k}"]
+                words += [dialect.pointer(dtype, f"r{k}", const=False), f"{dialect.long} q{k}"]
         return ", ".join(words)
 
     def _operands(self) -> list[tuple[str, str, DType]]:
@@ -140,10 +144,9 @@ class Renderer:
     def _common(self, name: str) -> dict[str, str]:
         dialect = self.dialect
         return {
-            "header": f"{dialect.header}\n{comment(self.program)}",
             "kernel": dialect.kernel, "name": name, "parameters": self._parameters(),
             "table": f"{dialect.memory}const {dialect.long} *{dialect.restrict} table",
-            "index": self.index, "group": dialect.group_id[0], "local_id": dialect.local_id,
+            "index": self.index, "long": dialect.long, "group": dialect.group_id[0], "local_id": dialect.local_id,
         }  # fmt: skip
 
     # --- CPU -----------------------------------------------------------------------------------
@@ -160,7 +163,6 @@ class Renderer:
             loads="\n".join(pad + line for line in self._loads()),
             statements="\n".join(pad + line for line in lines),
             stores="\n".join(pad + line for line in self._stores()),
-            helpers="\n".join(self.writer.helpers.values()) + self._partial(),
         )
 
     def _hoisted(self) -> list[str]:
@@ -186,25 +188,13 @@ class Renderer:
 
     def _decode_row(self) -> str:
         """Which row element i is in, and where that starts in each operand."""
-        pad, lines, index = " " * 8, [], self.index
-        lines += [
-            f"int outer = (int)table[0]; {index} length = ({index})table[1];",
-            f"{index} row = i / length, column = i % length;",
-            f"{index} count = min(length - column, last - i);",
-        ]
-        operands = self._operands()
-        for n in range(len(operands)):
-            lines.append(
-                f"{index} d{n} = ({index})table[2 + outer + {n} * (outer + 1)], f{n} = column * d{n};"
-            )
-        lines.append("for (int a = outer - 1; a >= 0; a--) {")
-        lines.append(f"    {index} size = ({index})table[2 + a], at = row % size; row /= size;")
-        for n in range(len(operands)):
-            lines.append(f"    f{n} += at * ({index})table[3 + outer + {n} * (outer + 1) + a];")
-        lines.append("}")
+        operands, index = self._operands(), self.index
+        lines = decode("table", "i", [f"f{n}" for n in range(len(operands))], index, "")
+        lines.append(f"{index} count = min(length - column, last - i);")
         for n, (pointer, offset, _) in enumerate(operands):
+            lines.append(f"{index} d{n} = {last_step('table', n, index, '')};")
             lines.append(f"{self._const(n)} *x{n} = {pointer} + {offset} + f{n};")
-        return "\n".join(pad + line for line in lines)
+        return "\n".join(" " * 8 + line for line in lines)
 
     def _const(self, n: int) -> str:
         _, _, dtype = self._operands()[n]
@@ -218,82 +208,26 @@ class Renderer:
         return {DENSE: f"x{n}[{e}]", SPLAT: f"x{n}[0]"}.get(mode, f"x{n}[{e} * d{n}]")
 
     def _loads(self) -> list[str]:
-        lines, wide = [], wide_type(self.program)
+        lines: list[str] = []
         for n, k in enumerate(self.inputs):
             dtype = self.program.inputs[k].dtype
-            kind = self.writer.register(dtype, wide)
-            if self.lanes == 1:
-                lines.append(f"{kind} t{k} = {self._at(n, 'e')};")
-            elif self.spec.modes[n] == SPLAT:
-                mask = "-" if dtype.kind == "bool" else ""
-                lines.append(f"{kind} t{k} = {mask}x{n}[0];")
+            if self.vectors is None:
+                lines.append(f"{self.writer.register(dtype)} t{k} = {self._at(n, 'e')};")
             else:
-                fit = f"e + {self.lanes} <= count"
-                whole = self._load_text(dtype, f"x{n} + e")
-                lines.append(f"{kind} t{k};")
-                lines.append(f"if ({fit}) t{k} = {whole};")
-                lines.append(f"else t{k} = {self._partial_name('load', dtype)}(x{n} + e, count - e);")
+                mode = self.spec.modes[n]
+                lines += self.vectors.loads(f"t{k}", dtype, mode, f"x{n}", "e", "count - e")
         return lines
 
     def _stores(self) -> list[str]:
-        lines, first = [], len(self.inputs)
+        lines: list[str] = []
         for k, number in enumerate(self.program.outputs):
-            dtype, n = self.program.dtypes[number], first + k
-            if self.lanes == 1:
+            n = len(self.inputs) + k
+            if self.vectors is None:
                 lines.append(f"{self._at(n, 'e')} = t{number};")
             else:
-                lines.append(f"if (e + {self.lanes} <= count) {self._store_text(dtype, f'x{n} + e', f't{number}')};")
-                lines.append(f"else {self._partial_name('store', dtype)}(x{n} + e, t{number}, count - e);")
+                dtype = self.program.dtypes[number]
+                lines += self.vectors.stores(f"t{number}", dtype, f"x{n}", "e", "count - e")
         return lines
-
-    # --- vectors -------------------------------------------------------------------------------
-
-    def _load_text(self, dtype: DType, pointer: str) -> str:
-        wide, main = self.dialect.wide, wide_type(self.program)
-        assert wide is not None and main is not None
-        text = wide.load.format(n=self.lanes, p=pointer)
-        if dtype.kind != "bool":
-            return text
-        kind = self.dialect.types[f"i{8 * main.itemsize}"]
-        return f"-{wide.convert.format(type=kind, n=self.lanes, x=text)}"
-
-    def _store_text(self, dtype: DType, pointer: str, value: str) -> str:
-        wide = self.dialect.wide
-        assert wide is not None
-        if dtype.kind == "bool":
-            kind = self.dialect.types["b8"]
-            value = wide.convert.format(type=kind, n=self.lanes, x=f"{value} & 1")
-        return wide.store.format(n=self.lanes, p=pointer, x=value)
-
-    def _partial_name(self, what: str, dtype: DType) -> str:
-        return f"pb_{what}_some_{dtype.code}"
-
-    def _partial(self) -> str:
-        """The last elements of a row, fewer than a vector, pass through an array in private memory:
-        every element is computed by the same statements, so its bits do not depend on its place."""
-        if self.lanes == 1:
-            return ""
-        dialect, main = self.dialect, wide_type(self.program)
-        text = ""
-        for dtype in dict.fromkeys(self.types):
-            kind, lane = self.writer.register(dtype, main), dialect.types[dtype.code]
-            load = self._load_text(dtype, "some")
-            store = self._store_text(dtype, "some", "x")
-            text += f"""
-{dialect.outlined}{kind} {self._partial_name("load", dtype)}({dialect.memory}const {lane} *p, int count)
-{{
-    {lane} some[{self.lanes}];
-    for (int k = 0; k < {self.lanes}; k++) some[k] = k < count ? p[k] : 0;
-    return {load};
-}}
-{dialect.outlined}void {self._partial_name("store", dtype)}({dialect.memory}{lane} *p, {kind} x, int count)
-{{
-    {lane} some[{self.lanes}];
-    {store};
-    for (int k = 0; k < count; k++) p[k] = some[k];
-}}
-"""
-        return text
 
     # --- GPU -----------------------------------------------------------------------------------
 
@@ -311,7 +245,6 @@ class Renderer:
             loads="\n".join(loads),
             statements="\n".join(pad + line for line in lines),
             stores="\n".join(stores),
-            helpers="\n".join(self.writer.helpers.values()) + self._packs(),
         )
 
     def _positions(self) -> list[str]:
@@ -326,16 +259,7 @@ class Renderer:
                 step = {DENSE: "i", SPLAT: "0"}.get(mode, f"i * ({index})table[{2 + n}]")
                 lines.append(f"{self._const(n)} *x{n} = {pointer} + {offset} + {step};")
             return lines
-        lines.append(f"int outer = (int)table[0]; {index} length = ({index})table[1];")
-        lines.append(f"{index} row = i / length, column = i % length;")
-        for n in range(len(operands)):
-            where = f"2 + outer + {n} * (outer + 1)"
-            lines.append(f"{index} f{n} = column * ({index})table[{where}];")
-        lines.append("for (int a = outer - 1; a >= 0; a--) {")
-        lines.append(f"    {index} size = ({index})table[2 + a], at = row % size; row /= size;")
-        for n in range(len(operands)):
-            lines.append(f"    f{n} += at * ({index})table[3 + outer + {n} * (outer + 1) + a];")
-        lines.append("}")
+        lines += decode("table", "i", [f"f{n}" for n in range(len(operands))], index, "")
         for n, (pointer, offset, _) in enumerate(operands):
             lines.append(f"{self._const(n)} *x{n} = {pointer} + {offset} + f{n};")
         return lines
@@ -379,15 +303,31 @@ class Renderer:
             stores.append(f"    else for (int k = 0; k < count; k++) x{n}[k] = w{k}.v[k];")
         return loads, stores
 
-    def _packs(self) -> str:
-        if self.spec.pack == 1:
-            return ""
-        text = ""
-        for dtype in dict.fromkeys(self.types):
+    def _packs(self) -> dict[str, str]:
+        """Types of what one memory access moves."""
+        packs = {}
+        for dtype in dict.fromkeys(self.types) if self.spec.pack > 1 else ():
             kind, size = self.dialect.types[dtype.code], self.spec.pack * dtype.itemsize
             aligned = self.dialect.aligned.format(n=min(size, PACK_BYTES))
-            text += f"typedef struct {aligned} {{ {kind} v[{self.spec.pack}]; }} pb_pack_{dtype.code};\n"
-        return text
+            name = f"pb_pack_{dtype.code}"
+            packs[name] = f"typedef struct {aligned} {{ {kind} v[{self.spec.pack}]; }} {name};\n"
+        return packs
+
+
+def kernels(
+    program: Program, specs: Mapping[str, Spec], dialect: Dialect, group: int
+) -> dict[str, Kernel]:
+    """One source with a kernel for each named spec. They share a source because compiling one costs
+    PoCL 80 ms of which the kernel itself is a tenth."""
+    helpers: dict[str, str] = {}
+    texts, arguments = [], {}
+    for name, spec in specs.items():
+        renderer = Renderer(program, spec, dialect, group)
+        texts.append(renderer.text(name))
+        helpers |= renderer.helpers()
+        arguments[name] = renderer.arguments()
+    source = "\n".join([dialect.header, comment(program), *helpers.values(), *texts])
+    return {name: Kernel(name, source, kinds, group) for name, kinds in arguments.items()}
 
 
 def comment(program: Program) -> str:

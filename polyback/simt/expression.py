@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, final
 
@@ -17,6 +16,7 @@ import numpy as np
 from polyback import scalar
 from polyback.dtype import DType
 from polyback.program import Instr, Number, Program
+from polyback.scalar import Scalar
 from polyback.simt.dialect import BY_CODE, UNSIGNED, Dialect
 from polyback.simt.functions import cast_helper, helper
 
@@ -66,7 +66,10 @@ class Writer:
             return index
         if row is scalar.CAST:
             return self.cast(program.dtypes[instr.args[0]], instr.dtype, args[0])
-        dtype = program.operand_dtype(instr)
+        return self.apply(row, program.operand_dtype(instr), *args)
+
+    def apply(self, row: Scalar, dtype: DType, *args: str) -> str:
+        """``row`` on operands of type ``dtype``."""
         override = self.dialect.overrides.get((row.name, dtype.code))
         if override:
             return override.format(*args)
@@ -74,7 +77,7 @@ class Writer:
             wide = self.dialect.types[UNSIGNED[max(4, dtype.itemsize)]]
             plain = _WRAPPING[row.name].format(*args, W=wide)
             return f"({self.dialect.types[dtype.code]})({plain})"
-        if row.name == "bitwise_invert" and dtype.kind == "bool":
+        if row is scalar.BITWISE_INVERT and dtype.kind == "bool":
             return f"!{args[0]}"
         return self.expand(row.c, dtype).format(*args)
 
@@ -163,5 +166,3 @@ def literal(value: Number, dtype: DType, dialect: Dialect) -> str:
         return "(-INFINITY)" if real < 0 else "INFINITY"
     return f"({real!r}{suffix})" if math.copysign(1, real) < 0 else f"{real!r}{suffix}"
 
-
-Load = Callable[[int, str], str]  # (number of the value, type) -> expression

@@ -16,7 +16,7 @@ from typing import Final, final
 from polyback.view import Shape
 
 Strides = tuple[int, ...]
-SMALL_INDEX: Final = 2**31 - 2**16  # below it 32-bit index arithmetic cannot overflow
+SMALL_INDEX: Final = 2**30  # below it sums of two positions fit 32 bits
 DENSE, SPLAT, STRIDED = "dense", "splat", "strided"  # how an operand moves along the last axis
 
 
@@ -91,7 +91,7 @@ def merge(shape: Shape, strides: Sequence[Strides], leader: int | None = None) -
 
 def table(walk: Walk) -> list[int]:
     """``[axes before the last, size of the last, their sizes..., per operand: last stride, the
-    others...]``, as ``walk_text`` reads it."""
+    others...]``, as the text of :func:`decode` reads it."""
     shape = walk.shape or (1,)
     words = [len(shape) - 1, shape[-1], *shape[:-1]]
     for strides in walk.strides:
@@ -111,3 +111,28 @@ def spans(n: int, machine: Machine, least: int, multiple: int) -> tuple[int, int
     pieces = max(1, min(4 * machine.units, n // max(least, 1)))
     length = blocks(blocks(n, pieces), multiple) * multiple
     return blocks(n, length), length
+
+
+def decode(words: str, position: str, offsets: Sequence[str], index: str, key: str) -> list[str]:
+    """Lines of C that take the row-major ``position`` apart by the table ``words`` and declare for each
+    operand how far its element is from its first. ``key`` keeps their names apart from others."""
+    lines = [
+        f"int outer{key} = (int){words}[0]; {index} length{key} = ({index}){words}[1];",
+        f"{index} row{key} = ({position}) / length{key}, column{key} = ({position}) % length{key};",
+    ]
+    for n, name in enumerate(offsets):
+        lines.append(f"{index} {name} = column{key} * {last_step(words, n, index, key)};")
+    lines.append(f"for (int a = outer{key} - 1; a >= 0; a--) {{")
+    lines.append(f"    {index} size = ({index}){words}[2 + a], at = row{key} % size;")
+    lines.append(f"    row{key} /= size;")
+    for n, name in enumerate(offsets):
+        lines.append(
+            f"    {name} += at * ({index}){words}[3 + outer{key} + {n} * (outer{key} + 1) + a];"
+        )
+    lines.append("}")
+    return lines
+
+
+def last_step(words: str, n: int, index: str, key: str) -> str:
+    """C for the stride of operand ``n`` along the last axis."""
+    return f"({index}){words}[2 + outer{key} + {n} * (outer{key} + 1)]"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
 import numpy as np
@@ -19,7 +19,7 @@ from polyback.errors import InvalidArgument
 from polyback.program import Number, Program
 from polyback.simt.dialect import Dialect
 from polyback.simt.driver import Driver, Kernel, Triple
-from polyback.simt.elementwise import PACK_BYTES, Renderer, Spec, has_index
+from polyback.simt.elementwise import PACK_BYTES, Spec, has_index, kernels
 from polyback.simt.geometry import (
     DENSE,
     SMALL_INDEX,
@@ -47,7 +47,7 @@ class Plan:
 
     compiled: Any
     groups: Triple
-    tail: tuple[Any, ...]  # first, n, span, table
+    tail: tuple[Any, ...]  # n, span, table
     alias: tuple[int, ...]
 
 
@@ -122,9 +122,7 @@ class Launcher:
         walk = merge(views[0].shape, [v.strides for v in views], leader)
         spec = self._spec(program, walk, alias, packable)
         group = 1 if self.machine.is_cpu else self.machine.group
-        compiled = self.compiled(
-            (program, spec), lambda: Renderer(program, spec, self.dialect, group).kernel("program")
-        )
+        compiled = self.compiled((program, spec), lambda: self._render(program, spec, group))
         n = walk.size
         if self.machine.is_cpu:
             count, span = spans(n, self.machine, CPU_SPAN, 64)
@@ -132,7 +130,24 @@ class Launcher:
             span = group
             count = blocks(n, span * spec.pack)
         words = self.table(table(walk))
-        return Plan(compiled, (count, 1, 1), (0, n, span, words), alias)
+        return Plan(compiled, (count, 1, 1), (n, span, words), alias)
+
+    def _render(self, program: Program, spec: Spec, group: int) -> Kernel:
+        """The kernel, in one source with its sibling for the other of the two usual layouts."""
+        count = len(spec.modes)
+        dense = replace(spec, modes=(DENSE,) * count, flat=True)
+        strided = replace(spec, modes=(STRIDED,) * count, flat=False, pack=1)
+        specs = {"dense": dense, "strided": strided}
+        if spec == strided:
+            specs["dense"] = replace(dense, pack=self._pack(program))
+        elif spec != dense:
+            specs = {"mixed": spec}
+        found = kernels(program, specs, self.dialect, group)
+        return next(found[name] for name, given in specs.items() if given == spec)
+
+    def _pack(self, program: Program) -> int:
+        widest = max(program.dtypes[o].itemsize for o in program.outputs)
+        return 1 if self.machine.is_cpu else max(1, PACK_BYTES // widest)
 
     def _spec(
         self, program: Program, walk: Walk, alias: tuple[int, ...], packable: bool
@@ -145,8 +160,7 @@ class Launcher:
         wide_index = walk.reach() >= SMALL_INDEX
         pack = 1
         if not self.machine.is_cpu and packable and flat and set(modes) <= {DENSE, SPLAT}:
-            widest = max(d.itemsize for d in [program.dtypes[o] for o in program.outputs])
-            pack = max(1, PACK_BYTES // widest)
+            pack = self._pack(program)
         return Spec(alias, modes, flat, wide_index, pack)
 
 
@@ -184,8 +198,9 @@ def number(value: Number, dtype: DType) -> Any:
     """A launch's number in its type; out of range as NumPy casts it."""
     try:
         with np.errstate(all="ignore"):
-            return np.asarray(value).astype(dtype.numpy)[()]
+            result = np.asarray(value).astype(dtype.numpy)
     except (TypeError, ValueError, OverflowError):
         raise InvalidArgument(f"[elementwise] {value!r} is no {dtype}") from None
+    return int(result) if dtype.kind == "bool" else result.item()
 
 

@@ -36,13 +36,15 @@ def pytest_arguments(options: argparse.Namespace) -> list[str]:
     here = Path(__file__).parent
     args = ["-c", str(here / "pytest.ini"), "-p", "polyback_conformance.plugin"]
     args += ["-p", "no:cacheprovider", "--pyargs", "polyback_conformance"]
-    args += [f"--device={name}" for name in options.device]
-    args += [f"--device-factory={spec}" for spec in options.device_factory]
+    args += [f"--conformance-device={name}" for name in options.device]
+    args += [f"--conformance-device-factory={spec}" for spec in options.device_factory]
     for name in ("level", "seed", "json", "first"):
         value = getattr(options, name)
         if value is not None:
             args.append(f"--conformance-{name}={value}")
-    args += ["--conformance-slow"] * options.slow + ["--allow-not-run"] * options.allow_not_run
+    args += ["--conformance-slow"] * options.slow + [
+        "--conformance-allow-not-run"
+    ] * options.allow_not_run
     args += ["-x"] * options.x + (["-k", options.k] if options.k else [])
     return args + (["-v"] if options.v else ["-q"])
 

@@ -18,31 +18,34 @@ _TRACE: list[Path] = []
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("polyback conformance")
-    group.addoption(
-        "--device",
+
+    def option(name: str, **how: Any) -> None:
+        """``--name``, and ``--conformance-name`` for where another plugin has taken the first."""
+        long = f"--conformance-{name}"
+        try:
+            group.addoption(f"--{name}", long, dest=long[2:].replace("-", "_"), **how)
+        except ValueError:
+            group.addoption(long, **how)
+
+    option(
+        "device",
         action="append",
         default=[],
         metavar="NAME",
-        dest="conformance_device",
         help="device to test; repeat, or separate with commas",
     )
-    group.addoption(
-        "--device-factory",
+    option(
+        "device-factory",
         action="append",
         default=[],
         metavar="MODULE:CALLABLE",
-        dest="conformance_factory",
         help="callable that returns a Device (or Backend) to test",
     )
-    group.addoption(
-        "--level",
-        "--conformance-level",
-        type=int,
-        default=7,
-        metavar="N",
-        dest="conformance_level",
-        help="run conformance levels 0 to N (default 7)",
+    option(
+        "level", type=int, default=7, metavar="N", help="run conformance levels 0 to N (default 7)"
     )
+    option("allow-not-run", action="store_true",
+        help="exit with 0 even if a device was not there to be tested")  # fmt: skip
     group.addoption("--conformance-json", metavar="PATH", help="write the certificate here")
     group.addoption(
         "--conformance-seed",
@@ -56,13 +59,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="TEXT",
         help="run the tests whose id holds this text before the others",
     )
-    group.addoption(
-        "--conformance-trace",
-        metavar="PATH",
-        help="keep the id of the running test in this file, for when the process dies",
-    )
-    group.addoption("--allow-not-run", action="store_true",
-        help="exit with 0 even if a device was not there to be tested")  # fmt: skip
+    group.addoption("--conformance-trace", metavar="PATH",
+        help="keep the id of the running test in this file, for when the process dies")  # fmt: skip
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -29,6 +29,13 @@ class Cell:
     required: bool
     outcome: str = "not run"
 
+    def settle(self, outcome: str) -> None:
+        """Take in one more test of this cell: a failure stays, a skip changes nothing."""
+        if outcome == "failed":
+            self.outcome = "failed"
+        elif outcome == "passed" and self.outcome == "not run":
+            self.outcome = "passed" if self.claimed else "refused"
+
 
 @dataclass
 class Tally:
@@ -79,10 +86,7 @@ class Score:
         else:
             tally.not_run += 1
         for cell in self.open_cells:
-            if outcome == "passed":
-                cell.outcome = "passed" if cell.claimed else "refused"
-            else:
-                cell.outcome = outcome
+            cell.settle(outcome)
         self.open_cells.clear()
 
     def stop(self) -> None:

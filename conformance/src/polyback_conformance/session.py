@@ -39,7 +39,7 @@ class Session:
         self.level = option.conformance_level
         names = [n for given in option.conformance_device for n in given.split(",") if n]
         found: list[Target | NotRun] = [resolve.from_name(n) for n in names]
-        found += [resolve.from_factory(spec) for spec in option.conformance_factory]
+        found += [resolve.from_factory(spec) for spec in option.conformance_device_factory]
         if not found:
             raise pytest.UsageError("polyback_conformance: give --device or --device-factory")
         self.targets = [t for t in found if isinstance(t, Target)]
@@ -100,7 +100,7 @@ class Session:
         if path:
             write_certificates(path, list(self.scores.values()), self.absent)
         if self.absent and session.exitstatus in (0, 5):
-            session.exitstatus = 0 if self.config.option.allow_not_run else 1
+            session.exitstatus = 0 if self.config.option.conformance_allow_not_run else 1
 
     def report(self, terminal: Any) -> None:
         """The score of every device."""

@@ -148,7 +148,7 @@ def test_large_arrays(lab: Lab) -> None:
 @BY_CASE
 def test_row_sweep(lab: Lab, case: RowCase) -> None:
     """Half a million values of each row that may round."""
-    if not case.limit or not claimed(lab, case):
+    if not case.limit or case.dtype.name not in lab.caps.scalars.get(case.row.name, ()):
         pytest.skip("L3 sweep: only for claimed rows with a ULP limit")
     check_values(lab, case, 500_000)
 

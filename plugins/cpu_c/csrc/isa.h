@@ -53,8 +53,8 @@ typedef struct pb_isa {
     const char *name;
     int vector_bytes;
     const pb_gemm_kernel *gemm_f32, *gemm_f64;
-    const pb_op *ops;         /* elementwise kernels; NULL until the table exists */
-    const pb_reduce *reduces; /* reduction kernels; NULL until the table exists */
+    const pb_op *ops;         /* elementwise kernels, in the order of pb_op_name() */
+    const pb_reduce *reduces; /* reduction kernels, in the order of pb_reduce_name() */
 } pb_isa;
 
 extern const pb_isa pb_isa_portable;

@@ -74,6 +74,11 @@
 
 #undef PB_SIGNED
 
+static inline uint8_t pb_invert_b8(uint8_t x)
+{
+    return !x;
+}
+
 static inline uint32_t pb_multiply_high_u32(uint32_t a, uint32_t b)
 {
     return (uint32_t)(((uint64_t)a * b) >> 32);

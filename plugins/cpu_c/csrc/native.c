@@ -9,7 +9,6 @@
 #include "memory.h"
 #include "pool.h"
 #include "reduce.h"
-#include "reduce_kernel.h"
 #include "vm.h"
 
 #include "native.h"
@@ -34,20 +33,9 @@ const char *pb_reduce_name(int reduce)
     return reduce < (int)(sizeof reduce_names / sizeof *reduce_names) ? reduce_names[reduce] : NULL;
 }
 
-extern const pb_op pb_ops_portable[], pb_ops_avx2[], pb_ops_avx512[];
-extern const pb_reduce pb_reduces_portable[], pb_reduces_avx2[], pb_reduces_avx512[];
-
 uintptr_t pb_isa_open(const char *name)
 {
-    static pb_isa full[3];
-    const pb_isa *isa = pb_isa_select(name);
-    if (!isa)
-        return 0;
-    int k = isa == &pb_isa_portable ? 0 : isa == &pb_isa_avx2 ? 1 : 2;
-    full[k] = *isa;
-    full[k].ops = k == 0 ? pb_ops_portable : k == 1 ? pb_ops_avx2 : pb_ops_avx512;
-    full[k].reduces = k == 0 ? pb_reduces_portable : k == 1 ? pb_reduces_avx2 : pb_reduces_avx512;
-    return (uintptr_t)&full[k];
+    return (uintptr_t)pb_isa_select(name);
 }
 
 const char *pb_isa_name(uintptr_t isa)

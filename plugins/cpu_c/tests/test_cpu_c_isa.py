@@ -74,6 +74,7 @@ def test_rows_agree(row, dtype):
             np.testing.assert_allclose(first, other, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:overflow encountered")
 def test_casts_agree():
     for source in REAL:
         for target in REAL:
@@ -87,7 +88,10 @@ def test_casts_agree():
             with np.errstate(all="ignore"):
                 want = x.astype(target.numpy)
             for isa in ISAS:
-                np.testing.assert_array_equal(run(open_device(isa=isa), program, x)[0], want)
+                got = run(open_device(isa=isa), program, x)[0]
+                if target.name == "bfloat16":  # NumPy's comparison does not know its NaN
+                    got, want = got.astype(np.float32), want.astype(np.float32)
+                np.testing.assert_array_equal(got, want)
 
 
 @pytest.mark.parametrize("op", REDUCTIONS, ids=str)

@@ -1,4 +1,5 @@
 """Functions of tensors, one family a file. Everything here is also ``polyback.<name>``."""
+# ruff: noqa: I001  (one block a file, in the order in which the files build on each other)
 
 from polyback.frontend.functions.elementwise import (
     apply as apply,

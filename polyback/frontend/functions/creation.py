@@ -104,7 +104,7 @@ def asarray(
 
 
 def _leaf(x: Tensor) -> Tensor:
-    """``x`` as a leaf that gradients are kept for. Raises DTypeError unless it is floating-point."""
+    """``x`` as a leaf that gradients are kept for. Raises DTypeError unless floating-point."""
     x.requires_grad = True
     return x
 
@@ -175,8 +175,10 @@ def full(
     device: Where = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """``fill_value`` everywhere. Raises ShapeError for negative or overflowing sizes, DTypeError for
-    a value of a higher kind than ``dtype`` or out of its range.
+    """``fill_value`` everywhere.
+
+    Raises ShapeError for negative or overflowing sizes, DTypeError for a value of a higher kind
+    than ``dtype`` or out of its range.
 
     >>> import polyback as pb
     >>> pb.full((2,), 7).tolist()
@@ -320,7 +322,8 @@ def arange(
     target = dtype_of(dtype) if dtype is not None else (DEFAULT_INT if whole else DEFAULT_FLOAT)
     if target.is_integer and not (first == int(first) and step == int(step)):
         raise InvalidArgument(f"[arange] {target} cannot hold {first} + k * {step}; want integers")
-    length = max(0, -((first - last) // step) if whole else math.ceil((last - first) / step))
+    steps = -((first - last) // step) if whole else math.ceil((last - first) / step)
+    length = max(0, int(steps))
     where = _storing(find_device(device), target)
     (length,) = check_shape((length,), "arange")
     index = Tensor(array.iota(where, length))
@@ -367,9 +370,10 @@ def linspace(
     device: Where = None,
     endpoint: bool = True,
 ) -> Tensor:
-    """``num`` evenly spaced numbers from ``start`` to ``stop``; rounded down in an integer ``dtype``.
+    """``num`` evenly spaced numbers from ``start`` to ``stop``.
 
-    Raises InvalidArgument for a negative ``num`` or ends that are not finite.
+    They are rounded down in an integer ``dtype``. Raises InvalidArgument for a negative ``num`` or
+    ends that are not finite.
 
     >>> import polyback as pb
     >>> pb.linspace(0.0, 1.0, 3).tolist()

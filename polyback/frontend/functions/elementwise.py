@@ -12,7 +12,8 @@ from typing import Any, final
 
 import numpy as np
 
-from polyback import array, dtype as dt
+from polyback import array
+from polyback import dtype as dt
 from polyback.array import Array
 from polyback.dtype import DEFAULT_FLOAT, DType, bool_, dtype_of, float32, promote, scalar_dtype
 from polyback.errors import DTypeError, GradientError, ShapeError

@@ -1,4 +1,4 @@
-"""Indexing: slices are views, integer tensors gather, assignment writes in place or in the graph."""
+"""Indexing: slices are views, integer tensors gather, assignment is in place or in the graph."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def _slice(part: slice, n: int) -> slice:
 def _position(part: Any, axis: int, shape: Shape) -> int:
     if isinstance(part, Tensor) and part.ndim:
         raise DTypeError(
-            f"[index] got a tensor of shape {part.shape} among other indexes; want it alone, or take()"
+            f"[index] got a tensor of shape {part.shape} among other indexes; "
+            f"want it alone, or take()"
         )
     if isinstance(part, (bool, np.bool_)):
         raise DTypeError("[index] got a bool; want integers, slices, None, ... or a tensor")
@@ -223,8 +224,10 @@ def _masked(x: Tensor, mask: Tensor) -> Tensor:
 
 
 def setitem(x: Tensor, key: Any, value: Any) -> None:
-    """``x[key] = value`` for basic keys, where ``value`` is broadcast, or a bool tensor of the shape
-    of ``x``, where ``value`` is one number or has the shape of ``x``; ``value`` is cast up to x.dtype.
+    """``x[key] = value`` for basic keys, or for one bool tensor of the shape of ``x``.
+
+    ``value`` is broadcast to a basic key; with a bool key it is one number or has the shape of
+    ``x``. It is cast to the type of ``x`` unless its kind is higher.
 
     A tensor outside the graph is written in place. Inside the graph ``x`` becomes the result of an
     operation, so gradients flow to ``value`` and to what is left of the old ``x``.
@@ -236,6 +239,8 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
             raise DTypeError(f"[index] cannot write {value.dtype} into {x.dtype}; use astype()")
         value = cast(value, x.dtype)
     recorded = is_grad_enabled() and (x.requires_grad or value.requires_grad)
+    if x.array.view.has_overlap and not recorded:
+        raise InvalidArgument("[index] cannot write to a broadcast array; copy it first")
     if recorded and x.requires_grad_:
         raise GradientError(
             "[index] a leaf that requires a gradient cannot be changed while recording; "
@@ -264,7 +269,7 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
 
 
 def _assigned(x: Tensor, value: Any) -> Tensor:
-    """Host data to be written into ``x``: Python numbers take its type unless their kind is higher."""
+    """Host data to be written into ``x``: Python numbers take its type, unless of a higher kind."""
     values = host_values(value)
     fits = dtype_rank(host_dtype(value, values)) <= dtype_rank(x.dtype)
     wanted = x.dtype if fits and not hasattr(value, "dtype") else None
@@ -291,9 +296,10 @@ def _checked(index: Tensor, n: int, op: str) -> Tensor:
 
 
 def take(x: Tensor, indices: Tensor, /, *, axis: int | None = None) -> Tensor:
-    """Slices of ``x`` at ``indices`` (of any shape) along ``axis``; negative ones count from the end.
+    """Slices of ``x`` at ``indices`` (of any shape) along ``axis``.
 
-    ``axis`` may be left out for a vector. Raises IndexOutOfBounds, DTypeError.
+    Negative indices count from the end. ``axis`` may be left out for a vector. Raises
+    IndexOutOfBounds, DTypeError.
 
     >>> import polyback as pb
     >>> pb.take(pb.asarray([10, 20, 30]), pb.asarray([2, 0])).tolist()

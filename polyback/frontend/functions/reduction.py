@@ -288,7 +288,7 @@ def _arg(op: Reduction, x: Tensor, axis: int | None, keepdims: bool) -> Tensor:
 
 
 def argmax(x: Tensor, /, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The first index of the largest element along ``axis`` (None: of the flattened tensor), int64.
+    """The first index of the largest element along ``axis`` (None: of all, flattened), int64.
 
     NaN counts as largest. Raises InvalidArgument where there is nothing to compare.
 
@@ -300,7 +300,7 @@ def argmax(x: Tensor, /, *, axis: int | None = None, keepdims: bool = False) -> 
 
 
 def argmin(x: Tensor, /, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The first index of the smallest element along ``axis`` (None: of the flattened tensor), int64.
+    """The first index of the smallest element along ``axis`` (None: of all, flattened), int64.
 
     NaN counts as smallest. Raises InvalidArgument where there is nothing to compare.
 

@@ -198,10 +198,8 @@ def moveaxis(
     >>> pb.moveaxis(pb.zeros((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """
-    old, new = (
-        [normalize_axis(a, x.ndim, "moveaxis") for a in (list(g) if isinstance(g, Sequence) else [g])]
-        for g in (source, destination)
-    )
+    given = [list(g) if isinstance(g, Sequence) else [g] for g in (source, destination)]
+    old, new = ([normalize_axis(a, x.ndim, "moveaxis") for a in axes] for axes in given)
     if len(old) != len(new) or len(set(old)) != len(old) or len(set(new)) != len(new):
         raise InvalidArgument(f"[moveaxis] {source} cannot move to {destination}")
     order = [a for a in range(x.ndim) if a not in old]

@@ -72,10 +72,8 @@ class Adam(Optimizer):
 
 @cache
 def _program(dtype: DType) -> Program:
-    def formula(
-        p: Any, m: Any, v: Any, g: Any,
-        new: Any, old_square: Any, new_square: Any, length: Any, correction: Any, eps: Any, decay: Any,
-    ) -> tuple[Any, ...]:  # fmt: skip
+    def formula(*values: Any) -> tuple[Any, ...]:
+        p, m, v, g, new, old_square, new_square, length, correction, eps, decay = values
         g = g + decay * p
         m = m + new * (g - m)
         v = old_square * v + new_square * g * g

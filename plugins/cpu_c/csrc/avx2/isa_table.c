@@ -1,6 +1,9 @@
 /* The `avx2` row of the instruction-set choice: which kernels this level runs. */
 #include "../isa.h"
+#include "../reduce_kernel.h"
 
+extern const pb_op pb_ops_avx2[];
+extern const pb_reduce pb_reduces_avx2[];
 extern const pb_gemm_kernel pb_gemm_f32_avx2, pb_gemm_f64_avx2;
 
 const pb_isa pb_isa_avx2 = {
@@ -8,6 +11,6 @@ const pb_isa pb_isa_avx2 = {
     .vector_bytes = 32,
     .gemm_f32 = &pb_gemm_f32_avx2,
     .gemm_f64 = &pb_gemm_f64_avx2,
-    .ops = NULL,
-    .reduces = NULL,
+    .ops = pb_ops_avx2,
+    .reduces = pb_reduces_avx2,
 };

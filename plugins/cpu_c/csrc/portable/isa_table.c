@@ -1,6 +1,9 @@
 /* The `portable` row of the instruction-set choice: which kernels this level runs. */
 #include "../isa.h"
+#include "../reduce_kernel.h"
 
+extern const pb_op pb_ops_portable[];
+extern const pb_reduce pb_reduces_portable[];
 extern const pb_gemm_kernel pb_gemm_f32_portable, pb_gemm_f64_portable;
 
 const pb_isa pb_isa_portable = {
@@ -8,6 +11,6 @@ const pb_isa pb_isa_portable = {
     .vector_bytes = 16,
     .gemm_f32 = &pb_gemm_f32_portable,
     .gemm_f64 = &pb_gemm_f64_portable,
-    .ops = NULL,
-    .reduces = NULL,
+    .ops = pb_ops_portable,
+    .reduces = pb_reduces_portable,
 };

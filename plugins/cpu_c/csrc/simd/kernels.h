@@ -23,11 +23,6 @@
 /* A loop over lanes that is vectorised as it stands: unrolled first, selects become branches. */
 #define LANES(count) EACH_ALONE _Pragma("GCC unroll 1") for (int j = 0; j < (count); j++)
 
-#define INVERT(code, type) static inline type pb_invert_##code(type x) { return (type)~x; }
-INVERT(i8, int8_t) INVERT(i16, int16_t) INVERT(i32, int32_t) INVERT(i64, int64_t)
-INVERT(u8, uint8_t) INVERT(u16, uint16_t) INVERT(u32, uint32_t) INVERT(u64, uint64_t)
-static inline uint8_t pb_invert_b8(uint8_t x) { return !x; }
-
 enum { PATCH_BLOCK = 256, FOLD_LANES = 128 };
 
 #endif

@@ -142,6 +142,7 @@ class OpenclDriver:
         self._limit = memory_limit or device.global_mem_size
         self._lock = threading.RLock()
         self._pool: dict[int, list[Any]] = {}
+        self._programs: dict[str, Any] = {}  # built sources: kernels of one source share it
         self._live = self._cached = self._peak = self._count = 0
         self._closed = False
         self._options = [CORRECT_DIVISION] if self.traits.correct_division else []
@@ -228,7 +229,9 @@ class OpenclDriver:
     def compile(self, kernel: Kernel) -> Any:
         """A kernel object; keep it, fetching one again costs more than a launch."""
         self._check_open()
-        program = self._build(kernel.source)
+        program = self._programs.get(kernel.source)
+        if program is None:
+            program = self._programs[kernel.source] = self._build(kernel.source)
         compiled = cl.Kernel(program, kernel.name)
         compiled.set_scalar_arg_dtypes(
             [None if code == "*" else dtype_of(code).numpy.newbyteorder("=") if code not in _BITS
@@ -292,6 +295,7 @@ class OpenclDriver:
             except cl.Error:
                 pass
             self._pool.clear()
+            self._programs.clear()
 
     # --- errors --------------------------------------------------------------------------------
 
