@@ -181,7 +181,7 @@ def main() -> int:
     options = parser.parse_args()
     if options.epochs < 1:
         parser.error("--epochs: want 1 or more")
-    device = str(pb.device(options.device or "cpu"))
+    device = str(pb.get_device(options.device or "cpu"))
 
     train_set, test_set = pb.data.random_split(pb.data.mnist5k(), [4000, 1000], seed=0)
     first = Training(device, options, train_set)

@@ -6,9 +6,12 @@
 14.0
 """
 
+# ruff: noqa: I001  (tensors come before functions, functions before what uses them)
+
+import math as _math
+
 from polyback import dtype as _dtype
 from polyback.config import Config as Config
-from polyback.config import config as config
 from polyback.config import configure as configure
 from polyback.dtype import DType as DType
 from polyback.errors import (
@@ -32,26 +35,24 @@ from polyback.errors import (
 )
 from polyback.fallback import clear_ledger as clear_ledger
 from polyback.fallback import fallback_ledger as fallback_ledger
+from polyback.runtime import Device as Device
 from polyback.frontend.autograd import is_grad_enabled as is_grad_enabled
 from polyback.frontend.autograd import no_grad as no_grad
 from polyback.frontend.autograd import set_grad_enabled as set_grad_enabled
-from polyback.frontend import tensor as _tensor  # noqa: I001
+from polyback.frontend.tensor import Tensor as Tensor
 from polyback.frontend.functions import *  # noqa: F403
-from polyback.frontend import random as random
-from polyback.frontend import data as data
-from polyback.frontend import nn as nn
-from polyback.frontend import optim as optim
 from polyback.frontend.defaults import default_device as default_device
 from polyback.frontend.defaults import devices as devices
-from polyback.frontend.tensor import Tensor as Tensor
+from polyback.frontend.defaults import find_device as get_device
 from polyback.frontend.transforms import grad as grad
 from polyback.frontend.transforms import jvp as jvp
 from polyback.frontend.transforms import value_and_grad as value_and_grad
 from polyback.frontend.transforms import vjp as vjp
-from polyback.runtime import Device as Device
-from polyback.frontend.defaults import find_device as device
-
-from polyback import testing as testing  # noqa: I001  (uses all of the above)
+from polyback.frontend import data as data
+from polyback.frontend import nn as nn
+from polyback.frontend import optim as optim
+from polyback.frontend import random as random
+from polyback import testing as testing
 
 __version__ = "0.1.0"
 
@@ -62,8 +63,6 @@ float16, bfloat16 = _dtype.float16, _dtype.bfloat16
 float32, float64 = _dtype.float32, _dtype.float64
 complex64, complex128 = _dtype.complex64, _dtype.complex128
 
-e = 2.718281828459045
-inf = float("inf")
-nan = float("nan")
+e, pi = _math.e, _math.pi
+inf, nan = _math.inf, _math.nan
 newaxis = None
-pi = 3.141592653589793

@@ -252,7 +252,7 @@ class BackendDescriptor:
     name: str  # the device name that people type
     factory: str  # "module:Class" of the Backend, imported on first use
     kind: Literal["cpu", "gpu"]  # which alias it may serve
-    protocol: tuple[tuple[int, int], tuple[int, int]] = (PROTOCOL, PROTOCOL)  # lowest, highest
+    protocol: tuple[tuple[int, int], tuple[int, int]]  # lowest and highest it was tested with
     priority: int = 0  # higher wins the alias; ties go by name
     reference: bool = False  # True: the executable definition, used for host fallback
     homepage: str = ""

@@ -42,7 +42,6 @@ class LedgerEntry:
 _LEDGER: Final[dict[tuple[str, str], LedgerEntry]] = {}
 _WARNED: Final[set[tuple[str, str]]] = set()
 _LOCK: Final = threading.Lock()
-_GRAIN: Final = 16  # bytes of the largest element
 
 
 def fallback_ledger() -> list[LedgerEntry]:
@@ -111,10 +110,8 @@ class _HostCopy:
         if operand.view.size == 0:
             return
         low, high = operand.view.bounds
-        size = operand.dtype.itemsize
-        # The start is a multiple of every element size, so that offsets stay whole.
-        self.start = min(self.start, low * size // _GRAIN * _GRAIN)
-        self.stop = max(self.stop, high * size)
+        size = operand.dtype.itemsize  # one type for each buffer, so that offsets stay whole
+        self.start, self.stop = min(self.start, low * size), max(self.stop, high * size)
 
     def fetch(self) -> None:
         """Copy from the device. Outputs are fetched too: a view writes only part of its range."""

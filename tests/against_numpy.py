@@ -17,7 +17,7 @@ INTEGERS = [d for d in DTYPES if d.is_integer]
 
 def stored(device: str, dtype: DType) -> DType:
     """``dtype``; the test is skipped where the device does not store it."""
-    if dtype.name not in pb.device(device).caps.storage:
+    if dtype.name not in pb.get_device(device).caps.storage:
         pytest.skip(f"{device} does not store {dtype}")
     return dtype
 

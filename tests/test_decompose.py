@@ -65,7 +65,7 @@ def problems(
 
 
 def on(device: str, *values: np.ndarray) -> list[array.Array]:
-    found = pb.device(device)
+    found = pb.get_device(device)
     return [array.from_numpy(found, v, DTYPES_BY_NAME[v.dtype.name]) for v in values]
 
 
@@ -81,11 +81,11 @@ HYPOTHESIS = settings(
 
 
 def test_the_device_really_has_no_feature(bare: str) -> None:
-    found = pb.device(bare)
+    found = pb.get_device(bare)
     assert not found.caps.features
     assert found.memory_stats() is None
     assert not found.has("gather")
-    assert pb.device(REFERENCE).has("gather")
+    assert pb.get_device(REFERENCE).has("gather")
 
 
 @HYPOTHESIS

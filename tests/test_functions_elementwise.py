@@ -247,7 +247,7 @@ def test_every_row_gives_the_type_that_the_table_says(device: str, row: scalar.S
         return
     f = getattr(pb, row.name)
     for dtype in sorted(row.takes, key=lambda d: d.name):
-        if dtype.name not in pb.device(device).caps.storage:
+        if dtype.name not in pb.get_device(device).caps.storage:
             continue
         operands = [pb.ones((2, 1), dtype=dtype, device=device)] * row.arity
         if row.name == "where":

@@ -152,7 +152,7 @@ def test_a_reduction_reads_the_expression_without_storing_it(device, launches):
     x = vector(device, 1, 2, 3)
     total = pb.sum(x * x)
     assert total.item() == 14.0
-    if pb.device(device).has("reduce_fused"):
+    if pb.get_device(device).has("reduce_fused"):
         assert launches == []
 
 
@@ -190,7 +190,7 @@ def test_the_program_cache_is_bounded(device, monkeypatch):
 
 
 def test_out_of_memory_is_retried_after_garbage_collection(monkeypatch):
-    device = pb.device("numpy_ref")
+    device = pb.get_device("numpy_ref")
     real, calls = device.protocol.allocate, []
 
     def allocate(nbytes):

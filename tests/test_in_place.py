@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 from against_numpy import sample
+from extra_devices import extra_device
 
 import polyback as pb
 
@@ -60,6 +62,47 @@ def test_a_shared_subexpression_survives_an_update_of_its_operand(device: str) -
     u = t + 1
     x += t  # t and u are still needed
     assert (x.tolist(), t.tolist(), u.tolist()) == ([3.0] * 3, [2.0] * 3, [3.0] * 3)
+
+
+def test_an_operand_that_is_still_lazy_is_kept_for_its_owner(device: str) -> None:
+    x = pb.ones(3, device=device)
+    t = x * 2
+    x += t
+    assert t.tolist() == [2.0] * 3
+    y = pb.ones(3, device=device)
+    u = y * 2
+    y[1:] = u[1:] + y[1:]
+    assert u.tolist() == [2.0] * 3
+
+
+@pytest.fixture(scope="module")
+def strict() -> Iterator[str]:
+    """A device that refuses outputs that overlap inputs in another way than the contract allows."""
+    with extra_device() as name:
+        yield name
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        lambda x: operator.iadd(x, x.T),
+        lambda x: operator.iadd(x, x[::-1] * x.T),
+        lambda x: operator.imul(x[1:], x[:-1]),
+        lambda x: x.__setitem__(..., x.T + x),
+        lambda x: x.__setitem__(0, x[1]),
+        lambda x: x.__setitem__(slice(1, 3), x[:2]),
+        lambda x: operator.iadd(x, x),
+        lambda x: operator.iadd(x[:, :2], x[:, 1:]),
+    ],
+)
+def test_no_kernel_writes_what_it_still_has_to_read(
+    strict: str, update: Callable[[pb.Tensor], object]
+) -> None:
+    values = np.arange(9.0).reshape(3, 3)
+    x = pb.asarray(values, device=strict)
+    update(x)
+    update(values)  # type: ignore[arg-type]
+    assert x.tolist() == values.tolist()
 
 
 def test_an_update_may_read_another_view_of_its_own_buffer(device: str) -> None:

@@ -24,7 +24,7 @@ KNOWN = [  # Philox4x32-10 known answers published with Random123: counter, key,
 @pytest.mark.parametrize(("counter", "key", "words"), KNOWN)
 def test_known_answers(device, counter, key, words):
     block, lane = counter[0] | counter[1] << 32, counter[2] | counter[3] << 32
-    got = random_words(pb.device(device), 4, key[0] | key[1] << 32, block, lane).numpy()
+    got = random_words(pb.get_device(device), 4, key[0] | key[1] << 32, block, lane).numpy()
     assert tuple(int(w) for w in got) == words
 
 

@@ -242,7 +242,7 @@ def test_register_and_unregister() -> None:
     with pytest.raises(BackendUnavailable):
         registry.open_device("good")
     with pytest.raises(InvalidArgument, match="lower-case"):
-        registry.register(BackendDescriptor("Bad", "a:b", "cpu"))
+        registry.register(BackendDescriptor("Bad", "a:b", "cpu", (PROTOCOL, PROTOCOL)))
     with pytest.raises(InvalidArgument, match="BackendDescriptor"):
         registry.register(None)  # type: ignore[arg-type]
 

@@ -128,9 +128,9 @@ def test_a_device_equals_its_names(device: str) -> None:
     assert x.device != "nothing"
     assert repr(x.device) == f"device('{device}')"
     assert pickle.loads(pickle.dumps(x.device)) is x.device
-    assert pb.device(x.device) is x.device
+    assert pb.get_device(x.device) is x.device
     x.device.synchronize()
-    assert hash(x.device) == hash(pb.device(device))
+    assert hash(x.device) == hash(pb.get_device(device))
 
 
 def test_the_gradient_flag_belongs_to_leaves(device: str) -> None:

@@ -57,9 +57,7 @@ def canonical(row: Scalar, dtype: DType) -> DType:
 def loop(name: str, result: DType, operands: list[DType], text: str) -> str:
     """One kernel. Operands may be the output itself, so no pointer is ``restrict``."""
     lines = [f"void OP({name})(int64_t n, void *out, const void *const *in)", "{"]
-    lines += [
-        f"    const {C_TYPES[d.code]} *x{k} = in[{k}];" for k, d in enumerate(operands)
-    ]
+    lines += [f"    const {C_TYPES[d.code]} *x{k} = in[{k}];" for k, d in enumerate(operands)]
     lines += [
         f"    {C_TYPES[result.code]} *y = out;",
         "    EACH_ALONE",
@@ -176,7 +174,9 @@ def reductions() -> Iterator[tuple[str, str, Kernel]]:
                 yield f"{op.name}_{dtype.code}", function, (group_of(serves), part)
 
 
-def write(folder: Path, prefix: str, macro: str, entries: Iterator[tuple[str, str, Kernel]]) -> None:
+def write(
+    folder: Path, prefix: str, macro: str, entries: Iterator[tuple[str, str, Kernel]]
+) -> None:
     """The group files and the list of one family."""
     texts: dict[str, dict[str, str]] = {}
     names: list[str] = []

@@ -31,6 +31,7 @@ class Wide:
     convert: str  # {x}, lane by lane
     reinterpret: str  # the bits of {x}
     lanes: Mapping[str, int]  # by dtype code; a program whose types are not all here stays scalar
+    helpers: Mapping[tuple[str, str], str] = field(default_factory=dict)  # as Dialect.helpers
 
 
 @final
@@ -62,6 +63,8 @@ class Dialect:
     warp: int = 1  # work-items that run in step
     wide: Wide | None = None
     overrides: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (row, code) -> C text
+    helpers: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (function, code) -> as
+    # in functions.py, where a built-in is missing or wrong
 
     def type(self, dtype: DType, lanes: int = 1) -> str:
         """The type of a value in a register; bool in vectors is a mask."""
@@ -74,6 +77,13 @@ class Dialect:
         """The declaration of a kernel's argument that points to elements of ``dtype``."""
         words = [self.memory, "const " if const else "", self.types[dtype.code], " *"]
         return "".join(words) + (f"{self.restrict} " if restrict else "") + name
+
+    def own(self, name: str, dtype: DType, lanes: int = 1) -> str | None:
+        """The text of this language's own helper, if it has one."""
+        if lanes > 1:
+            assert self.wide is not None
+            return self.wide.helpers.get((name, dtype.code))
+        return self.helpers.get((name, dtype.code))
 
     @property
     def long(self) -> str:

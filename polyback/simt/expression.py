@@ -88,7 +88,7 @@ class Writer:
     def function(self, name: str, dtype: DType) -> str:
         """The built-in, or a helper that is added to the source."""
         builtin = self.dialect.builtins.get(dtype.code, {}).get(name)
-        if builtin:
+        if builtin and not self.dialect.own(name, dtype, self.lanes):
             return builtin
         found = helper(name, dtype, self.dialect, self.lanes)
         if found is None:
@@ -144,8 +144,15 @@ def _is_wide(program: Program, instr: Instr, dialect: Dialect) -> bool:
     if instr.row is scalar.IOTA:
         return False
     calls = _CALL.findall(instr.row.c)
-    known = dialect.builtins.get(dtype.code, {})
-    return all(name in known or name in _VECTOR_HELPERS for name in calls)
+    return all(_has_vectors(name, dtype, dialect) for name in calls)
+
+
+def _has_vectors(name: str, dtype: DType, dialect: Dialect) -> bool:
+    assert dialect.wide is not None
+    if (name, dtype.code) in dialect.wide.helpers or name in _VECTOR_HELPERS:
+        return True
+    repaired = (name, dtype.code) in dialect.helpers  # the built-in is not to be trusted
+    return name in dialect.builtins.get(dtype.code, {}) and not repaired
 
 
 def literal(value: Number, dtype: DType, dialect: Dialect) -> str:

@@ -108,10 +108,11 @@ ${function}${T} ${name}(${T} x, ${T} n)
 
 _FLOAT: Final = {
     "sign": """\
-// NaN and both zeros return themselves.
+// NaN returns itself, -0 gives +0.
 ${function}${T} ${name}(${T} x)
 {
-    ${T} r = x < ${zero} ? -${one} : x;
+    ${T} r = x == ${zero} ? ${zero} : x;
+    r = x < ${zero} ? -${one} : r;
     return x > ${zero} ? ${one} : r;
 }
 """,
@@ -223,7 +224,10 @@ _NEEDED: Final = ("exp", "log1p", "fmod", "copysign", "floor", "fabs")
 
 def helper(name: str, dtype: DType, dialect: Dialect, lanes: int = 1) -> tuple[str, str] | None:
     """(name, text) of the helper for ``$name(`` on ``dtype``; None if there is none."""
-    if dtype.is_floating:
+    text = dialect.own(name, dtype, lanes)
+    if text is not None:
+        pass  # the language's own
+    elif dtype.is_floating:
         text = _FLOAT.get(name)
     else:
         text = (_SIGNED if dtype.kind == "int" else _UNSIGNED).get(name) or _INTEGER.get(name)

@@ -18,6 +18,7 @@ from polyback_numpy_ref.device import NumpyDevice
 from polyback import registry
 from polyback.config import Config
 from polyback.device import (
+    PROTOCOL,
     Available,
     Backend,
     BackendDescriptor,
@@ -70,7 +71,9 @@ def fake(name: str, kind: Any = "cpu", priority: int = 0, reference: bool = Fals
     globals()[made.__name__] = made
     factory = f"{__name__}:{made.__name__}"
     registry.register(
-        BackendDescriptor(name, factory, kind, priority=priority, reference=reference)
+        BackendDescriptor(
+            name, factory, kind, (PROTOCOL, PROTOCOL), priority=priority, reference=reference
+        )
     )
     return made
 

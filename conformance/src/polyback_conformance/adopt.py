@@ -40,7 +40,9 @@ def named(target: Target) -> Iterator[str]:
     _TARGET[:] = [target]
     number = next(_COUNT)
     name = "under_test" if number == 1 else f"under_test_{number}"
-    registry.register(BackendDescriptor(name, "polyback_conformance.adopt:Adopted", "cpu"))
+    registry.register(
+        BackendDescriptor(name, "polyback_conformance.adopt:Adopted", "cpu", ((1, 0), (1, 0)))
+    )
     try:
         yield name
     finally:

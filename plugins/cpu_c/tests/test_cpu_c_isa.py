@@ -11,7 +11,7 @@ import pytest
 from cpu_c_lab import open_device, product, reduced, run, sum_bound, supported_isas
 
 from polyback import scalar
-from polyback.dtype import DTYPES
+from polyback.dtype import DTYPES, bool_
 from polyback.errors import InvalidArgument
 from polyback.program import Input, Instr, Program
 from polyback.scalar import REDUCTIONS, SUM, TABLE
@@ -43,7 +43,7 @@ def cases():
 def row_program(row, dtype):
     inputs = [Input(dtype)] * row.arity
     if row is scalar.WHERE:
-        inputs[0] = Input(scalar.dt.bool_)
+        inputs[0] = Input(bool_)
     instr = Instr(row, tuple(range(row.arity)), row.result_dtype(dtype))
     return Program(tuple(inputs), (instr,), (row.arity,)).check()
 

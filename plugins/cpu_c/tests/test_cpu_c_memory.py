@@ -93,8 +93,8 @@ def test_refused_before_anything_is_written():
     for call in calls:
         with pytest.raises(InvalidArgument):
             call()
+    z = Operand(device.allocate(48), complex64, View.contiguous((2, 3)))
     with pytest.raises(UnsupportedOp):
-        z = Operand(device.allocate(48), complex64, View.contiguous((2, 3)))
         device.elementwise(copy_program(complex64, complex64), (z,), (z,))
     with pytest.raises(UnsupportedOp):
         device.reduce(MIN, out, Operand(x.buffer, complex64, View.contiguous((1,))), (0,))

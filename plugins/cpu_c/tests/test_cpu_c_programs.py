@@ -7,6 +7,7 @@ import pytest
 from cpu_c_lab import get, new, open_device, put, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from polyback_cpu_c import layout
 
 from polyback import scalar
 from polyback.device import Operand
@@ -14,7 +15,6 @@ from polyback.dtype import bool_, float32, float64, int32, int64, uint8
 from polyback.program import Input, Instr, Program, copy_program, program
 from polyback.scalar import MAXIMUM, SUM, WHERE
 from polyback.view import View
-from polyback_cpu_c import layout
 
 DEVICE = open_device()
 
@@ -156,7 +156,9 @@ def test_large_transposed_copy():
     x = np.arange(2100 * 2100, dtype=np.float32).reshape(2100, 2100)  # past the streaming size
     a, out = put(DEVICE, x), new(DEVICE, x.shape, "float32")
     DEVICE.elementwise(
-        copy_program(float32, float32), (out,), (Operand(a.buffer, float32, a.view.permute((1, 0))),)
+        copy_program(float32, float32),
+        (out,),
+        (Operand(a.buffer, float32, a.view.permute((1, 0))),),
     )
     np.testing.assert_array_equal(get(DEVICE, out), x.T)
 

@@ -87,8 +87,8 @@ def pow(x1: Any, x2: Any, /) -> Tensor:
     Numeric types; a negative power of an integer other than 1 and -1 gives 0.
 
     >>> import polyback as pb
-    >>> pb.pow(pb.asarray([2.0, 3.0]), 2).tolist()
-    [4.0, 9.0]
+    >>> pb.pow(pb.asarray([2, 3]), 2).tolist()
+    [4, 9]
     """
     return apply(scalar.POW, x1, x2)
 

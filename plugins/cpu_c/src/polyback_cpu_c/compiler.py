@@ -14,7 +14,7 @@ from typing import Any, Final, final
 import numpy as np
 
 from polyback import scalar
-from polyback.dtype import DType, bool_
+from polyback.dtype import DType, bool_, int64
 from polyback.errors import InvalidArgument
 from polyback.program import Instr, Number, Program
 
@@ -140,7 +140,7 @@ class Compiler:
 
     def _plan(self) -> Plan:
         program = self.program
-        index_dtypes = (scalar.dt.int64,) if self.has_index else ()
+        index_dtypes = (int64,) if self.has_index else ()
         outputs = tuple(program.dtypes[o] for o in self.outputs)
         dtypes = (*(i.dtype for i in program.inputs), *index_dtypes, *outputs)
         sizes = tuple(d.itemsize for d in dtypes)

@@ -7,9 +7,6 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any, Final, Literal, final
 
-import numpy as np
-
-from polyback import scalar
 from polyback.config import Config
 from polyback.device import Caps, Device, Operand
 from polyback.dtype import DType, int64
@@ -17,21 +14,16 @@ from polyback.errors import DeviceClosed, InvalidArgument, UnsupportedOp
 from polyback.features import MemoryStats
 from polyback.program import Number, Program, copy_program, fill_program
 from polyback.scalar import Reduction
-from polyback.view import View
 from polyback_cpu_c import driver
+from polyback_cpu_c.batches import collapse, starts
 from polyback_cpu_c.claims import claims
-from polyback_cpu_c.compiler import CONVERT, Compiler, Plan, constant_bits
-from polyback_cpu_c.indexing import differs_only_along, index_spec, lanes_spec
+from polyback_cpu_c.compiler import Compiler, Plan
+from polyback_cpu_c.indexing import DTYPE_NUMBERS, index_call, lanes_spec
 from polyback_cpu_c.layout import Layout, Request, layout
+from polyback_cpu_c.operands import address, collect, complete, mismatch, pack_cast, shift
 from polyback_cpu_c.reduction import ReducePlan, arrange, views_of_result
 
-DTYPE_NUMBERS: Final = {
-    code: k
-    for k, code in enumerate(
-        "b8 i8 i16 i32 i64 u8 u16 u32 u64 f16 bf16 f32 f64".split()  # enum pb_dtype in isa.h
-    )
-}
-MOST_RECENT: Final = 4096
+MOST_PROGRAMS: Final = 4096  # compiled ones that are kept
 AT_ONCE: Final = 1 << 28  # elements between two chances for Ctrl-C
 _NONE: Final[frozenset[int]] = frozenset()
 _SIZES: Final = struct.Struct("=4q")
@@ -58,8 +50,8 @@ class CpuDevice(Device):
         self._isa = driver.open_isa(config.isa)
         self._caps = claims(driver.OPS, driver.REDUCES)
         self._plans: dict[Program, Plan] = {}
-        self._recent: dict[int, Plan] = {}  # by id: ten times faster than comparing programs
-        self._kept: list[Program] = []  # those of _recent, so that no id is used again
+        # By id, ten times faster than comparing programs; kept alive, so that no id comes twice.
+        self._recent: dict[int, tuple[Program, Plan]] = {}
         self._reducers: dict[Program, Plan] = {}
         self._live: set[int] = set()
         self._closed = False
@@ -91,11 +83,11 @@ class CpuDevice(Device):
 
     def upload(self, buffer: CpuBuffer, offset: int, source: memoryview) -> None:
         self._check_open()
-        driver.upload(_within(buffer, offset, source.nbytes), source)
+        driver.upload(within(buffer, offset, source.nbytes), source)
 
     def download(self, buffer: CpuBuffer, offset: int, target: memoryview) -> None:
         self._check_open()
-        driver.download(_within(buffer, offset, target.nbytes), target)
+        driver.download(within(buffer, offset, target.nbytes), target)
 
     def synchronize(self) -> None:
         self._check_open()
@@ -118,7 +110,7 @@ class CpuDevice(Device):
     def host_view(self, buffer: CpuBuffer) -> memoryview:
         """Feature."""
         self._check_open()
-        return driver.host_view(_within(buffer, 0, 0), buffer.nbytes)
+        return driver.host_view(within(buffer, 0, 0), buffer.nbytes)
 
     # --- programs ------------------------------------------------------------------------------
 
@@ -127,12 +119,13 @@ class CpuDevice(Device):
     ) -> None:
         if self._closed:
             self._check_open()
-        plan = self._recent.get(id(program)) or self._plan(program)
+        known = self._recent.get(id(program))
+        plan = known[1] if known else self._plan(program)
         shape = outs[0].view.shape
-        words, key = _collect(plan, shape, (*ins, *outs))
+        words, key = collect(plan, shape, (*ins, *outs))
         stored = _NONE
         if plan.unusual:
-            stored = _complete(plan, words)
+            stored = complete(plan, words)
             key.append(stored)
         found = plan.layouts.get(tuple(key)) or self._layout(plan, key, ins, outs, stored)
         if found.large:
@@ -142,14 +135,14 @@ class CpuDevice(Device):
             known = plan.layouts.get(tuple(key))
             found = known or self._layout(plan, key, ins, outs, stored, sole)
         if found.shifts:
-            _shift(words, plan, found.shifts)
+            shift(words, plan, found.shifts)
         if found.copy:
             driver.copy(plan.sizes[0], found.copy, *words)
             return
         try:
             packed = plan.words.pack(*words)
         except (struct.error, OverflowError):
-            packed = _pack_cast(plan, words)
+            packed = pack_cast(plan, words)
         status, start = 0, 0
         while start < found.size and not status:
             stop = min(start + AT_ONCE, found.size)
@@ -162,12 +155,12 @@ class CpuDevice(Device):
         """The plan of a program met for the first time, or of one equal to an earlier one."""
         plan = self._plans.get(program)
         if plan is None:
+            if len(self._plans) >= MOST_PROGRAMS:
+                self._plans.clear()
             plan = self._plans[program] = self._compile(program, False)
-        if len(self._recent) >= MOST_RECENT:
+        if len(self._recent) >= MOST_PROGRAMS:
             self._recent.clear()
-            self._kept.clear()
-        self._recent[id(program)] = plan
-        self._kept.append(program)
+        self._recent[id(program)] = (program, plan)
         return plan
 
     def _layout(
@@ -184,8 +177,12 @@ class CpuDevice(Device):
                 outs[0].view.shape,
                 [x.view.strides if isinstance(x, Operand) else None for x in ins],
                 [out.view.strides for out in outs],
-                plan.sizes, plan.has_index, stored, streamed, copies=plan.only_copies,
-            )  # fmt: skip
+                plan.sizes,
+                plan.has_index,
+                stored,
+                streamed,
+                copies=plan.only_copies,
+            )
         )
         plan.remember(key, made)
         return made
@@ -216,18 +213,20 @@ class CpuDevice(Device):
         self._check_open()
         plan = self._reducers.get(program)
         if plan is None:
+            if len(self._reducers) >= MOST_PROGRAMS:
+                self._reducers.clear()
             plan = self._reducers[program] = self._compile(program, True)
         dtype = program.dtypes[program.outputs[0]]
         if dtype.name not in self._caps.reductions[op.name]:
             raise UnsupportedOp(f"[{op.name}] cpu_c does not reduce {dtype}")
         shape = next(x.view.shape for x in ins if isinstance(x, Operand))
-        words, key = _collect(plan, shape, ins)
+        words, key = collect(plan, shape, ins)
         if plan.unusual:
-            _complete(plan, words)
+            complete(plan, words)
         wanted = tuple(1 if a in axes else n for a, n in enumerate(shape))
         if out.dtype is not dtype or out.view.shape != wanted:
-            raise _mismatch(op.name, out, dtype, wanted)
-        target = _address(out, dtype.itemsize)
+            raise mismatch(op.name, out, dtype, wanted)
+        target = address(out, dtype.itemsize)
         if 0 in shape:
             self._fill_identity(op, out, dtype)
             return
@@ -258,7 +257,7 @@ class CpuDevice(Device):
         try:
             packed = plan.words.pack(*words)
         except (struct.error, OverflowError):
-            packed = _pack_cast(plan, words)
+            packed = pack_cast(plan, words)
         status = driver.reduce(
             self._isa, number, size, plan.code, found.layout.walks, packed,
             found.outer, found.length, found.inner, out,
@@ -288,29 +287,26 @@ class CpuDevice(Device):
                 f"[matmul] shapes do not fit: {a.view.shape} @ {b.view.shape} -> {shape}"
             )
         size, operands = dtype.itemsize, (a, b, out)
-        pointers = [_address(x, size) for x in operands]
+        pointers = [address(x, size) for x in operands]
         if out.view.size == 0:
             return
-        batch, steps, rest = _collapse(lead, [x.view.strides[:-2] for x in operands])
-        strides = [s for x, step in zip(operands, steps, strict=True)
-                   for s in (step, *x.view.strides[-2:])]  # fmt: skip
-        for index in np.ndindex(*(n for n, _ in rest)):
-            moved = [
-                p + size * sum(i * step[which] for i, (_, step) in zip(index, rest, strict=True))
-                for which, p in enumerate(pointers)
-            ]
-            status = driver.matmul(
-                self._isa, DTYPE_NUMBERS[dtype.code], _SIZES.pack(batch, m, n, k),
-                _STRIDES.pack(*strides), _POINTERS.pack(*moved),
-            )  # fmt: skip
-            driver.check(status, "matmul")
+        batch, steps, rest = collapse(lead, [x.view.strides[:-2] for x in operands])
+        strides: list[int] = []
+        for x, step in zip(operands, steps, strict=True):
+            strides += (step, *x.view.strides[-2:])
+        sizes, packed = _SIZES.pack(batch, m, n, k), _STRIDES.pack(*strides)
+        number = DTYPE_NUMBERS[dtype.code]
+        for moved in starts(pointers, rest, size) if rest else (pointers,):
+            status = driver.matmul(self._isa, number, sizes, packed, _POINTERS.pack(*moved))
+            if status:
+                driver.check(status, "matmul")
 
     # --- indexing ------------------------------------------------------------------------------
 
     def gather(self, out: Operand, x: Operand, index: Operand, axis: int) -> None:
         """Feature."""
         self._check_open()
-        spec, pointers = _index(out, x, index, axis, "gather")
+        spec, pointers = index_call(out, x, index, axis, "gather")
         driver.gather(out.dtype.itemsize, spec, pointers)
 
     def scatter(
@@ -321,7 +317,7 @@ class CpuDevice(Device):
         add = driver.OPS.get(f"add_{x.dtype.code}", -1) if mode == "add" else -1
         if mode == "add" and add < 0:
             raise UnsupportedOp(f"[scatter] cpu_c does not add {x.dtype}")
-        spec, pointers = _index(x, out, index, axis, "scatter")
+        spec, pointers = index_call(x, out, index, axis, "scatter")
         number = DTYPE_NUMBERS[x.dtype.code]
         driver.check(driver.scatter(self._isa, number, add, spec, pointers), "scatter")
 
@@ -332,10 +328,10 @@ class CpuDevice(Device):
         if number is None:
             raise UnsupportedOp(f"[argsort] cpu_c does not sort {x.dtype}")
         if out.dtype is not int64 or out.view.shape != x.view.shape:
-            raise _mismatch("argsort", out, int64, x.view.shape)
+            raise mismatch("argsort", out, int64, x.view.shape)
         size = x.dtype.itemsize
         spec = lanes_spec(x.view.shape, axis, x.view.strides, out.view.strides, size)
-        status = driver.argsort(number, descending, spec, _address(x, size), _address(out, 8))
+        status = driver.argsort(number, descending, spec, address(x, size), address(out, 8))
         driver.check(status, "argsort")
 
     def _check_open(self) -> None:
@@ -343,15 +339,8 @@ class CpuDevice(Device):
             raise DeviceClosed("[cpu_c] the device is closed; open it again")
 
 
-def _address(x: Operand, size: int) -> int:
-    """Where the operand's element (0, 0, ...) is. Raises InvalidArgument for a freed buffer."""
-    try:
-        return int(x.buffer.address + x.view.offset * size)
-    except (AttributeError, TypeError):
-        raise InvalidArgument(f"[cpu_c] {x.buffer!r} is no live buffer of this device") from None
-
-
-def _within(buffer: CpuBuffer, offset: int, nbytes: int) -> int:
+def within(buffer: CpuBuffer, offset: int, nbytes: int) -> int:
+    """The address of byte ``offset``, if ``nbytes`` fit there. Raises InvalidArgument."""
     if buffer.address is None:
         raise InvalidArgument("[cpu_c] the buffer has been freed")
     if offset < 0 or offset + nbytes > buffer.nbytes:
@@ -359,100 +348,3 @@ def _within(buffer: CpuBuffer, offset: int, nbytes: int) -> int:
             f"[cpu_c] bytes [{offset}, {offset + nbytes}) are outside a buffer of {buffer.nbytes}"
         )
     return int(buffer.address + offset)
-
-
-def _mismatch(op: str, x: Any, dtype: DType, shape: tuple[int, ...]) -> InvalidArgument:
-    return InvalidArgument(f"[{op}] got {x.dtype} {x.view.shape}, want {dtype} {shape}")
-
-
-def _index(
-    dense: Operand, table: Operand, index: Operand, axis: int, op: str
-) -> tuple[bytes, bytes]:
-    """The checked arguments of gather and scatter."""
-    size, shape = dense.dtype.itemsize, dense.view.shape
-    if dense.dtype.code not in DTYPE_NUMBERS:
-        raise UnsupportedOp(f"[{op}] cpu_c does not move {dense.dtype}")
-    if table.dtype is not dense.dtype or not differs_only_along(axis, table.view, dense.view):
-        raise _mismatch(op, table, dense.dtype, shape)
-    if index.dtype is not int64 or index.view.shape != shape:
-        raise _mismatch(op, index, int64, shape)
-    views = (table.view.strides, index.view.strides, dense.view.strides)
-    pointers = _POINTERS.pack(_address(table, size), _address(index, 8), _address(dense, size))
-    return index_spec(shape, axis, *views, size), pointers
-
-
-def _collect(
-    plan: Plan, shape: tuple[int, ...], operands: Sequence[Any]
-) -> tuple[list[Any], list[Any]]:
-    """A word per operand (C: pb_frame) and the start of the key of the layout. Every launch pays
-    for this loop; about 0.2 us per operand."""
-    words: list[Any] = []
-    key: list[Any] = [shape]
-    try:
-        for x, dtype in zip(operands, plan.signature, strict=True):
-            if dtype is None:
-                words.append(x)
-                continue
-            view = x.view
-            if x.dtype is not dtype or view.shape != shape:
-                raise _mismatch("elementwise", x, dtype, shape)
-            words.append(x.buffer.address + view.offset * dtype.itemsize)
-            key.append(view.strides)
-    except (AttributeError, TypeError):
-        raise InvalidArgument(f"[elementwise] not {len(plan.signature)} live operands") from None
-    except ValueError as error:
-        if isinstance(error, InvalidArgument):
-            raise
-        count = len(plan.signature)
-        raise InvalidArgument(f"[elementwise] {len(operands)} operands, want {count}") from None
-    return words, key
-
-
-def _complete(plan: Plan, words: list[Any]) -> frozenset[int]:
-    """Convert numbers, add the index's word, and find the outputs that must be stored late."""
-    for k, dtype in plan.numbers:
-        try:
-            words[k] = CONVERT[dtype.kind](words[k])
-        except (TypeError, ValueError, OverflowError, KeyError):
-            raise InvalidArgument(f"[elementwise] {words[k]!r} is no {dtype}") from None
-    if plan.has_index:
-        words.insert(len(plan.signature) - len(plan.outputs), 0)
-    first = len(words) - len(plan.outputs)
-    return frozenset(k for k, i in plan.hazards if words[first + k] == words[i])
-
-
-def _pack_cast(plan: Plan, words: list[Any]) -> bytes:
-    """The words as C reads them, with numbers that their types do not hold cast as NumPy does."""
-    for k, dtype in plan.numbers:
-        bits = constant_bits(words[k], dtype)
-        words[k] = bits if dtype.code == "bf16" else np.frombuffer(bits, dtype.numpy)[0].item()
-    return plan.words.pack(*words)
-
-
-def _shift(words: list[Any], plan: Plan, shifts: tuple[int, ...]) -> None:
-    """Add what turned axes need to the addresses of arrays."""
-    numbers = {k for k, _ in plan.numbers}
-    if plan.has_index:
-        numbers.add(len(words) - len(plan.outputs) - 1)
-    arrays = (k for k in range(len(words)) if k not in numbers)
-    for k, shift in zip(arrays, shifts, strict=True):
-        words[k] += shift
-
-
-def _collapse(
-    lead: tuple[int, ...], strides: Sequence[tuple[int, ...]]
-) -> tuple[int, list[int], list[tuple[int, list[int]]]]:
-    """The longest run of trailing leading axes that one stride per operand walks: its size and
-    strides, and (size, strides) of the axes before it."""
-    axes: list[tuple[int, list[int]]] = []
-    for a, n in enumerate(lead):
-        if n == 1:
-            continue
-        step = [s[a] for s in strides]
-        if axes and all(old == n * new for old, new in zip(axes[-1][1], step, strict=True)):
-            axes[-1] = (axes[-1][0] * n, step)
-        else:
-            axes.append((n, step))
-    if not axes:
-        return 1, [0, 0, 0], []
-    return axes[-1][0], axes[-1][1], axes[:-1]

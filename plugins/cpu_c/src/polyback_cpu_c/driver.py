@@ -1,4 +1,4 @@
-"""The C library, and the only file that touches it: addresses are ints, failures are typed errors."""
+"""The C library; only this file touches it. Addresses are ints, failures are typed errors."""
 
 from __future__ import annotations
 

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import struct
 from functools import lru_cache
+from typing import Final
 
+from polyback.device import Operand
+from polyback.dtype import int64
+from polyback.errors import UnsupportedOp
 from polyback.view import Shape, View
+from polyback_cpu_c.operands import address, mismatch
 
 Steps = tuple[int, ...]
+# enum pb_dtype in csrc/isa.h
+DTYPE_NUMBERS: Final = {
+    "b8": 0, "i8": 1, "i16": 2, "i32": 3, "i64": 4, "u8": 5, "u16": 6, "u32": 7, "u64": 8,
+    "f16": 9, "bf16": 10, "f32": 11, "f64": 12,
+}  # fmt: skip
+_POINTERS: Final = struct.Struct("=3Q")
 
 
 @lru_cache(maxsize=4096)
@@ -24,7 +35,9 @@ def index_spec(
         if axes and _merges(axes[-1], entry):
             entry[0] *= axes.pop()[0]
         axes.append(entry)
-    return struct.pack(f"={2 + 5 * len(axes)}q", len(axes), table[axis] * size, *sum(axes, []))
+    return struct.pack(
+        f"={2 + 5 * len(axes)}q", len(axes), table[axis] * size, *(n for axis in axes for n in axis)
+    )
 
 
 def _merges(outer: list[int], inner: list[int]) -> bool:
@@ -44,3 +57,19 @@ def lanes_spec(shape: Shape, axis: int, x: Steps, out: Steps, size: int) -> byte
 def differs_only_along(axis: int, a: View, b: View) -> bool:
     """Do the shapes agree but for ``axis``?"""
     return a.shape[:axis] + a.shape[axis + 1 :] == b.shape[:axis] + b.shape[axis + 1 :]
+
+
+def index_call(
+    dense: Operand, table: Operand, index: Operand, axis: int, op: str
+) -> tuple[bytes, bytes]:
+    """The checked arguments of gather and scatter."""
+    size, shape = dense.dtype.itemsize, dense.view.shape
+    if dense.dtype.code not in DTYPE_NUMBERS:
+        raise UnsupportedOp(f"[{op}] cpu_c does not move {dense.dtype}")
+    if table.dtype is not dense.dtype or not differs_only_along(axis, table.view, dense.view):
+        raise mismatch(op, table, dense.dtype, shape)
+    if index.dtype is not int64 or index.view.shape != shape:
+        raise mismatch(op, index, int64, shape)
+    views = (table.view.strides, index.view.strides, dense.view.strides)
+    pointers = _POINTERS.pack(address(table, size), address(index, 8), address(dense, size))
+    return index_spec(shape, axis, *views, size), pointers

@@ -1,9 +1,9 @@
 """How the operands of a launch walk through memory (``csrc/vm.h``: pb_walk), made once per
 combination of shapes and strides.
 
-Axes of size 1 vanish; axes are put in the order of the output's strides and its negative strides are
-turned round, because the order in which elements are made is free; and each operand on its own merges
-axes that one stride serves.
+Axes of size 1 vanish; axes are put in the order of the output's strides and its negative strides
+are turned round, because the order in which elements are made is free; and each operand on its own
+merges axes that one stride serves.
 """
 
 from __future__ import annotations
@@ -137,7 +137,9 @@ def layout(request: Request) -> Layout:
     walks = _walks(request, extent, steps, items, axes)
     large = any(
         one[0] == DIRECT and size * n >= LARGE
-        for one, n in zip(walks[len(walks) - len(outs) :], items[len(items) - len(outs) :], strict=True)
+        for one, n in zip(
+            walks[len(walks) - len(outs) :], items[len(items) - len(outs) :], strict=True
+        )
     )
     return Layout(pack(size, walks), size, shifts if any(shifts) else None, large, copy)
 
@@ -171,9 +173,9 @@ def _walks(
 def tile(
     extent: Sequence[int], steps: Sequence[Sequence[int]], items: Sequence[int]
 ) -> tuple[list[int], list[list[int]]]:
-    """Where an input runs along another axis p than the output's last one q: both are split, so that
-    a block of the interpreter covers tiles of up to 16 x 64 elements and finds the other elements of
-    a cache line it touched still in L1."""
+    """Where an input runs along another axis p than the output's last one q: both are split, so
+    that a block of the interpreter covers tiles of up to 16 x 64 elements and finds the other
+    elements of a cache line it touched still in L1."""
     rank = len(extent)
     crossing = (
         a

@@ -49,13 +49,13 @@ def arrange(
     kept = outer + inner
     dense = View(tuple(shape[a] for a in kept), tuple(out[a] for a in kept)).is_contiguous
     walks = layout(Request(shape, ins, (), sizes, has_index, order=outer + reduced + inner))
-    lengths = [prod(shape[a] for a in group) for group in (outer, reduced, inner)]
-    return ReducePlan(walks, *lengths, tuple(kept), dense)
+    rows, length, columns = (prod(shape[a] for a in group) for group in (outer, reduced, inner))
+    return ReducePlan(walks, rows, length, columns, tuple(kept), dense)
 
 
-def views_of_result(
-    plan: ReducePlan, shape: tuple[int, ...], out: View
-) -> tuple[View, View]:
+def views_of_result(plan: ReducePlan, shape: tuple[int, ...], out: View) -> tuple[View, View]:
     """The dense result that C wrote, and the output, with the same axes."""
     kept = tuple(shape[a] for a in plan.kept)
-    return View(kept, row_major(kept)), View(kept, tuple(out.strides[a] for a in plan.kept), out.offset)
+    return View(kept, row_major(kept)), View(
+        kept, tuple(out.strides[a] for a in plan.kept), out.offset
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from polyback.simt.dialect import Dialect, Wide
+from polyback_opencl import repairs
 
 # Contraction is off: a * b + c rounds twice, as the host's arithmetic does, so that random numbers
 # have the same bits everywhere.
@@ -30,6 +31,7 @@ def dialect(*, double: bool, is_cpu: bool) -> Dialect:
         type="{type}{n}", load="vload{n}(0, {p})", store="vstore{n}({x}, 0, {p})",
         convert="convert_{type}{n}({x})", reinterpret="as_{type}{n}({x})",
         lanes={"f32": 16, "f64": 8},
+        helpers=repairs.VECTOR,
     )  # fmt: skip
     return Dialect(
         header=(DOUBLE if double else "") + HEADER,
@@ -49,7 +51,8 @@ def dialect(*, double: bool, is_cpu: bool) -> Dialect:
         types=TYPES,
         suffixes={"f32": "f", "i64": "L", "u32": "u", "u64": "UL"},
         reinterpret={"f32": "as_float", "u32": "as_uint", "f64": "as_double", "u64": "as_ulong"},
-        builtins={"f32": FLOAT, "f64": FLOAT, "i32": {}},
+        builtins={"f32": FLOAT, "f64": FLOAT},
+        helpers=repairs.SCALAR if is_cpu else {},
         multiply_add="({a} * {b} + {c})" if is_cpu else "fma({a}, {b}, {c})",
         contract="#pragma OPENCL FP_CONTRACT ON" if is_cpu else "",
         wide=wide if is_cpu else None,

@@ -1,0 +1,90 @@
+"""Gather, and scatter that sets or adds.
+
+Gather: one result per work-item; elements are moved as unsigned integers of their size, so one kernel per
+size serves all types and keeps every bit.
+
+Scatter must act as if element by element in row-major order: the last of several writes wins, and sums have
+one order. Two elements can meet only if they agree on every axis but the scattered one, so a work-item
+takes one *lane* (all positions along the axis) and goes along it in order; lanes are independent. Sums in
+floating point are then the same everywhere, which atomic additions would not give.
+"""
+
+from __future__ import annotations
+
+from string import Template
+from typing import Final
+
+from polyback import scalar
+from polyback.dtype import DType
+from polyback.simt.dialect import BY_CODE, UNSIGNED, Dialect
+from polyback.simt.driver import Kernel
+from polyback.simt.expression import Writer
+from polyback.simt.geometry import decode
+
+# table: operands index, dense (gather's result, scatter's values), table (moved along the other axes).
+GATHER: Final = Template("""\
+${header}
+${kernel} gather(${dense} out, ${long} q, ${values} x, ${long} o, ${indexes} index, ${long} p,
+    ${long} n, ${long} span, ${long} step, ${words} table)
+{
+    ${long} i = (${long})${group} * span + (${long})${local_id} * ${stride};
+    ${long} last = min(n, (${long})(${group} + 1) * span);
+    for (; i < last; i += ${skip}) {
+${decode}
+        out[q + fd] = x[o + ft + index[p + fi] * step];
+    }
+}
+""")
+
+# lanes: the axes but the scattered one, same operands; steps along the axis of the three come as numbers.
+SCATTER: Final = Template("""\
+${header}
+${helpers}
+${kernel} scatter(${dense} out, ${long} q, ${values} x, ${long} o, ${indexes} index, ${long} p,
+    ${long} n, ${long} length, ${long} along, ${long} from, ${long} step, ${words} table)
+{
+    ${long} i = (${long})${group} * ${size} + ${local_id};
+    if (i >= n) return;
+${decode}
+    for (${long} k = 0; k < length; k++) {
+        ${long} at = q + ft + index[p + fi + k * along] * step;
+        ${T} a = out[at], b = x[o + fd + k * from];
+        out[at] = ${result};
+    }
+}
+""")
+
+
+def gather_kernel(itemsize: int, dialect: Dialect, group: int) -> Kernel:
+    """Gather of elements of ``itemsize`` bytes."""
+    words = _words(BY_CODE[UNSIGNED[itemsize]], dialect, group, "gather")
+    source = GATHER.substitute(
+        words, stride="1" if group > 1 else "0", skip=str(group) if group > 1 else "1"
+    )
+    return Kernel("gather", source, ("*", "i64") * 3 + ("i64",) * 3 + ("*",), group)
+
+
+def scatter_kernel(dtype: DType, add: bool, dialect: Dialect, group: int) -> Kernel:
+    """Scatter of elements of ``dtype``; only adding cares for more than their size."""
+    moved = dtype if add else BY_CODE[UNSIGNED[dtype.itemsize]]
+    writer = Writer(dialect)
+    result = writer.apply(scalar.ADD, dtype, "a", "b") if add else "b"
+    words = _words(moved, dialect, group, "scatter")
+    source = SCATTER.substitute(
+        words, result=result, T=dialect.type(moved), helpers="\n".join(writer.helpers.values())
+    )
+    return Kernel("scatter", source, ("*", "i64") * 3 + ("i64",) * 5 + ("*",), group)
+
+
+def _words(dtype: DType, dialect: Dialect, group: int, name: str) -> dict[str, str]:
+    depth = "        " if name == "gather" else "    "
+    lines = decode("table", "i", ["fi", "fd", "ft"], dialect.long, "")
+    kind = dialect.types[dtype.code]
+    return {
+        "header": dialect.header, "kernel": dialect.kernel, "long": dialect.long,
+        "dense": f"{dialect.memory}{kind} *", "values": f"{dialect.memory}const {kind} *",
+        "indexes": f"{dialect.memory}const {dialect.long} *",
+        "words": f"{dialect.memory}const {dialect.long} *", "group": dialect.group_id[0],
+        "local_id": dialect.local_id, "size": str(group),
+        "decode": "\n".join(depth + line for line in lines),
+    }  # fmt: skip
