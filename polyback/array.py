@@ -190,7 +190,11 @@ def apply(row: Scalar, operands: Sequence[Array | Number], dtype: DType) -> Arra
     """``row`` on broadcast operands of type ``dtype`` (and numbers, which take it)."""
     arrays = [x for x in operands if isinstance(x, Array)]
     device = same_device(row.name, *arrays)
-    shape = broadcast_shapes(*(x.shape for x in arrays), op=row.name)
+    shape = arrays[0].view.shape
+    for x in arrays:
+        if x.view.shape != shape:
+            shape = broadcast_shapes(*(a.view.shape for a in arrays), op=row.name)
+            break
     args = [_argument(x, shape, row) for x in operands]
     node = _node(device, row, args, row.result_dtype(dtype.compute), shape)
     if dtype.compute is not dtype and node.dtype is dtype.compute:

@@ -39,9 +39,14 @@ class Device:
     @property
     def protocol(self) -> ProtocolDevice:
         """The plugin's Device. Raises BackendUnavailable."""
-        if self._protocol is None:
-            self._protocol = registry.open_device(f"{self.name}:{self.index}")
-        return self._protocol
+        return self._protocol or self.reopen()
+
+    def reopen(self) -> ProtocolDevice:
+        """Ask the registry again: another plugin may have taken the name."""
+        protocol = registry.open_device(f"{self.name}:{self.index}")
+        if protocol is not self._protocol:
+            self._protocol, self._missing = protocol, {}
+        return protocol
 
     @property
     def caps(self) -> Caps:
@@ -106,7 +111,7 @@ def device(spec: str | Device | None = None) -> Device:
     if spec is not None and not isinstance(spec, str):
         raise InvalidArgument(f"[device] got {spec!r}; want a device name such as 'cpu'")
     found = _device(*registry.resolve(spec))
-    _ = found.protocol  # an unknown or broken device is an error here, at the user's call
+    found.reopen()  # an unknown or broken device is an error here, at the user's call
     return found
 
 
@@ -118,18 +123,19 @@ class Storage:
     current contents (see :mod:`polyback.fusion`).
     """
 
-    __slots__ = ("__weakref__", "buffer", "device", "readers", "version")
+    __slots__ = ("__weakref__", "buffer", "device", "protocol", "readers", "version")
 
     def __init__(self, device: Device, nbytes: int) -> None:
-        self.device = device
         self.buffer: Any = None
+        self.device = device
+        self.protocol = device.protocol  # the one that made the buffer gets it back
         self.buffer = _allocate(device, nbytes)
         self.version = 0
         self.readers: list[weakref.ref[Any]] = []
 
     def __del__(self) -> None:
-        if self.buffer is not None and self.device._protocol is not None:
-            self.device._protocol.free(self.buffer)
+        if self.buffer is not None:
+            self.protocol.free(self.buffer)
 
 
 def _allocate(device: Device, nbytes: int) -> Any:

@@ -185,7 +185,7 @@ def test_importing_prints_nothing_and_loads_no_plugin_and_nothing_heavy() -> Non
 def test_importing_reads_no_environment() -> None:
     bad = {"POLYBACK_FALLBACK": "nonsense", "POLYBACK_THREADS": "many"}
     assert run("import polyback", **bad).stderr == ""
-    code = "import polyback as pb\ntry: pb.config.config()\nexcept pb.InvalidArgument as e: print(e)"
+    code = "from polyback.config import config\ntry: config()\nexcept ValueError as e: print(e)"
     assert re.search(r"\[config\].*(nonsense|many)", run(code, **bad).stdout)
 
 

@@ -49,11 +49,9 @@ class Op(ABC):
 
 def run(op: Op, *operands: Any) -> Tensor:
     """Apply ``op`` to tensors and numbers, recording it where a gradient may be asked for."""
-    result = op.forward(*(x.array if isinstance(x, Tensor) else x for x in operands))
-    if (
-        op.differentiable
-        and is_grad_enabled()
-        and any(isinstance(x, Tensor) and x.edge is not None for x in operands)
-    ):
-        return Tensor(result, node=Node(op, operands, result))
+    result = op.forward(*[x.array if isinstance(x, Tensor) else x for x in operands])
+    if op.differentiable and is_grad_enabled():
+        for x in operands:
+            if isinstance(x, Tensor) and x.edge is not None:
+                return Tensor(result, node=Node(op, operands, result))
     return Tensor(result)

@@ -18,10 +18,13 @@ from polyback.scalar import Reduction
 from polyback.simt.dialect import Dialect
 from polyback.simt.driver import Driver
 from polyback.simt.geometry import Machine
+from polyback.simt.indexer import Indexer
 from polyback.simt.launcher import Launcher
+from polyback.simt.multiplier import Multiplier
 from polyback.simt.reducer import Reducer
+from polyback.view import View
 
-FEATURES: Final = frozenset({"memory_stats"})
+FEATURES: Final = frozenset({"reduce_fused", "gather", "scatter", "argsort", "memory_stats"})
 
 
 class SimtDevice(Device):
@@ -33,6 +36,8 @@ class SimtDevice(Device):
         self._name, self._caps, self._driver = name, caps, driver
         self._launcher = Launcher(dialect, machine, driver)
         self._reducer = Reducer(self._launcher)
+        self._multiplier = Multiplier(self._launcher, self._reducer)
+        self._indexer = Indexer(self._launcher)
         self._closed = False
 
     @property
@@ -86,7 +91,72 @@ class SimtDevice(Device):
 
     def matmul(self, out: Operand, a: Operand, b: Operand) -> None:
         self._check_open()
-        raise UnsupportedOp("")
+        check_matmul(self._caps, out, a, b)
+        self._multiplier.matmul(out, a, b)
+
+    # --- optional features ---------------------------------------------------------------------
+
+    def reduce_fused(
+        self,
+        op: Reduction,
+        out: Operand,
+        program: Program,
+        ins: Sequence[Operand | Number],
+        axes: tuple[int, ...],
+    ) -> None:
+        """Feature."""
+        self._check_open()
+        dtype = program.dtypes[program.outputs[0]]
+        shape = next(x.view.shape for x in ins if isinstance(x, Operand))
+        result = Operand(None, dtype, View.contiguous(shape))
+        check_elementwise(self._caps, program, [result], ins)
+        check_reduce(self._caps, op, out, result, axes)
+        self._reducer.reduce(op, out, program, ins, axes)
+
+    def gather(self, out: Operand, x: Operand, index: Operand, axis: int) -> None:
+        """Feature."""
+        self._check_open()
+        self._check_indexed("gather", out, x, index, axis)
+        self._indexer.gather(out, x, index, axis)
+
+    def scatter(
+        self, out: Operand, index: Operand, x: Operand, axis: int, mode: Literal["set", "add"]
+    ) -> None:
+        """Feature. Adding needs a type that the device computes in."""
+        self._check_open()
+        self._check_indexed("scatter", x, out, index, axis)
+        if mode == "add" and x.dtype.name not in self._caps.scalars["add"]:
+            raise UnsupportedOp(f"[scatter] {self._name} does not add {x.dtype}")
+        self._indexer.scatter(out, index, x, axis, mode)
+
+    def argsort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
+        """Feature."""
+        self._check_open()
+        self._check_stored("argsort", x.dtype)
+        if x.dtype.kind == "complex":
+            raise UnsupportedOp(f"[argsort] {self._name} does not sort {x.dtype}")
+        if out.dtype is not int64 or out.view.shape != x.view.shape:
+            raise InvalidArgument(f"[argsort] got {out.dtype} {out.view.shape}, want int64 {x.view.shape}")
+        self._indexer.argsort(out, x, axis, descending)
+
+    # --- checks --------------------------------------------------------------------------------
+
+    def _check_indexed(
+        self, op: str, dense: Operand, table: Operand, index: Operand, axis: int
+    ) -> None:
+        self._check_stored(op, dense.dtype)
+        shape = dense.view.shape
+        other = table.view.shape
+        if index.dtype is not int64 or index.view.shape != shape:
+            raise InvalidArgument(f"[{op}] got index {index.dtype} {index.view.shape}, want int64 {shape}")
+        if table.dtype is not dense.dtype or (
+            other[:axis] + other[axis + 1 :] != shape[:axis] + shape[axis + 1 :]
+        ):
+            raise InvalidArgument(f"[{op}] got {table.dtype} {other}, want {dense.dtype} {shape}")
+
+    def _check_stored(self, op: str, dtype: DType) -> None:
+        if dtype.name not in self._caps.storage:
+            raise UnsupportedOp(f"[{op}] {self._name} does not store {dtype}")
 
     def _check_open(self) -> None:
         if self._closed:

@@ -106,6 +106,9 @@ def apply(row: Scalar, *operands: Any) -> Tensor:
     Raises DTypeError for a type that the row does not take, ShapeError if shapes do not broadcast,
     DeviceMismatch for operands on different devices.
     """
+    dtype = _shared_dtype(operands)
+    if dtype is not None and dtype.compute in row.takes and row is not WHERE:
+        return run(_elementwise(row, dtype), *operands)
     given = tuple(x if isinstance(x, (Tensor, *NUMBERS)) else _number(row, x) for x in operands)
     skip = 1 if row is WHERE else 0
     if not any(isinstance(x, Tensor) for x in given):
@@ -117,7 +120,28 @@ def apply(row: Scalar, *operands: Any) -> Tensor:
         if not isinstance(condition, Tensor):
             raise DTypeError(f"[where] the condition is {condition!r}; want a bool tensor")
         ready.insert(0, cast(condition, bool_))
-    return run(Elementwise(row, dtype), *ready)
+    return run(_elementwise(row, dtype), *ready)
+
+
+_elementwise = cache(Elementwise)  # it has no state, so one of each kind serves all calls
+
+
+def _shared_dtype(operands: Sequence[Any]) -> DType | None:
+    """The usual case at little cost: tensors of one type, and Python numbers that cannot raise it.
+    None sends the call through promotion."""
+    dtype: DType | None = None
+    number = False
+    for x in operands:
+        if type(x) is Tensor:
+            if dtype is None:
+                dtype = x.array.dtype
+            elif x.array.dtype is not dtype:
+                return None
+        elif type(x) is float or (type(x) is int and -(2**63) < x < 2**63):
+            number = True
+        else:
+            return None
+    return None if number and dtype is not None and dtype.kind != "float" else dtype
 
 
 def _number(row: Scalar, value: Any) -> Any:

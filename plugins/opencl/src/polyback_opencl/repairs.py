@@ -13,7 +13,7 @@ _POW: Final = """\
 // the exponent in two parts because 54 y rounds.
 ${function}${T} ${name}(${T} x, ${T} y)
 {
-    if (x == 0 || !(fabs(x) < 2.2250738585072014e-308) || isinf(y)) return pow(x, y);
+    if (x == 0 || !(fabs(x) < 2.2250738585072014e-308) || !(fabs(y) < 1000)) return pow(x, y);
     ${T} whole = -54 * y, rest = fma(-54.0, y, -whole);
     return pow(x * 18014398509481984.0, y) * (exp2(whole) * (1 + rest * 0.6931471805599453));
 }
