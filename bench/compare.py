@@ -111,7 +111,9 @@ def rate(workload: Workload, seconds: float) -> str:
 def processor() -> str:
     try:
         text = Path("/proc/cpuinfo").read_text()
-        return next(x.split(":")[1].strip() for x in text.splitlines() if x.startswith("model name"))
+        return next(
+            x.split(":")[1].strip() for x in text.splitlines() if x.startswith("model name")
+        )
     except (OSError, StopIteration):
         return platform.processor() or platform.machine()
 

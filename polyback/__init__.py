@@ -43,7 +43,7 @@ from polyback.frontend.tensor import Tensor as Tensor
 from polyback.frontend.functions import *  # noqa: F403
 from polyback.frontend.defaults import default_device as default_device
 from polyback.frontend.defaults import devices as devices
-from polyback.frontend.defaults import find_device as get_device
+from polyback.frontend.defaults import get_device as get_device
 from polyback.frontend.transforms import grad as grad
 from polyback.frontend.transforms import jvp as jvp
 from polyback.frontend.transforms import value_and_grad as value_and_grad

@@ -61,9 +61,7 @@ def gather(x: Array, index: Array, axis: int) -> Array:
     return _back(picked.with_view(picked.view.drop(n)), axis)
 
 
-def scatter(
-    target: Array, index: Array, x: Array, axis: int, mode: Literal["set", "add"]
-) -> Array:
+def scatter(target: Array, index: Array, x: Array, axis: int, mode: Literal["set", "add"]) -> Array:
     """``target`` with ``x`` set or added at ``index`` along ``axis``."""
     old, values, positions = _last(target, axis), _last(x, axis), _last(index, axis)
     n = old.view.ndim
@@ -73,9 +71,7 @@ def scatter(
     wide = values.with_view(values.view.insert(n - 1))
     if mode == "add":
         sums = _total(hit, wide)
-        total = array.apply(
-            scalar.ADD, (old, sums.with_view(sums.view.drop(n))), target.dtype
-        )
+        total = array.apply(scalar.ADD, (old, sums.with_view(sums.view.drop(n))), target.dtype)
         return _back(total, axis)
     writers = array.iota(x.device, values.shape[-1])
     last = array.reduce(scalar.MAX, array.where(hit, writers, -1, int64), (n,))

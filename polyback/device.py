@@ -220,8 +220,8 @@ class Available:
 @dataclass(frozen=True)
 class Unavailable:
     """``probe()`` found that it cannot. Codes: NOT_INSTALLED, NO_DRIVER, NO_DEVICE,
-    VERSION_MISMATCH, DISABLED, PROBE_FAILED, IMPORT_ERROR; the core adds INVALID_PLUGIN, OPEN_FAILED,
-    SHADOWED and FORKED."""
+    VERSION_MISMATCH, DISABLED, PROBE_FAILED, IMPORT_ERROR; the core adds INVALID_PLUGIN,
+    OPEN_FAILED, SHADOWED and FORKED."""
 
     code: str
     reason: str

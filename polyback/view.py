@@ -184,9 +184,7 @@ class View:
         if shape == self.shape:
             return self
         new = len(shape) - self.ndim
-        if new < 0 or any(
-            a != b and a != 1 for a, b in zip(self.shape, shape[new:], strict=True)
-        ):
+        if new < 0 or any(a != b and a != 1 for a, b in zip(self.shape, shape[new:], strict=True)):
             raise ShapeError(f"[broadcast_to] {self.shape} does not broadcast to {shape}")
         old = zip(self.shape, self.strides, shape[new:], strict=True)
         strides = (0,) * new + tuple(0 if a != b else s for a, s, b in old)

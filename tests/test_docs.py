@@ -58,8 +58,17 @@ def test_no_document_names_a_method_that_does_not_exist():
 
 
 def test_every_error_of_the_protocol_is_documented():
-    for name in ("UnsupportedOp", "InvalidArgument", "OutOfMemory", "CompileError", "DeviceLost",
-                 "AsyncError", "BackendUnavailable", "ProtocolMismatch", "DeviceClosed"):  # fmt: skip
+    for name in (
+        "UnsupportedOp",
+        "InvalidArgument",
+        "OutOfMemory",
+        "CompileError",
+        "DeviceLost",
+        "AsyncError",
+        "BackendUnavailable",
+        "ProtocolMismatch",
+        "DeviceClosed",
+    ):
         assert issubclass(getattr(errors, name), pb.PolybackError)
         assert f"`{name}`" in PROTOCOL
 

@@ -184,7 +184,7 @@ def test_results_do_not_depend_on_fusion(device):
 
 
 def test_the_program_cache_is_bounded(device, monkeypatch):
-    monkeypatch.setattr(fusion, "_PROGRAMS", {k: None for k in range(4096)})
+    monkeypatch.setattr(fusion, "_PROGRAMS", dict.fromkeys(range(4096)))
     assert (vector(device, 1) + 1.0).item() == 2.0
     assert len(fusion._PROGRAMS) == 1
 

@@ -13,7 +13,7 @@ from polyback.runtime import Device
 _DEFAULT: Final[ContextVar[Device | None]] = ContextVar("polyback_default_device", default=None)
 
 
-def find_device(spec: str | Device | None = None) -> Device:
+def get_device(spec: str | Device | None = None) -> Device:
     """The device named, else the default one."""
     if spec is None:
         return _DEFAULT.get() or runtime.device()
@@ -35,7 +35,7 @@ class default_device:  # noqa: N801  (used like a function)
         self._token = _DEFAULT.set(runtime.device(spec))
 
     def __enter__(self) -> Device:
-        return find_device(None)
+        return get_device(None)
 
     def __exit__(
         self,

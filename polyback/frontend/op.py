@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from polyback.array import Array
+from polyback.errors import GradientError
 from polyback.frontend.autograd import Node, is_grad_enabled
 from polyback.frontend.tensor import Tensor
 
@@ -53,5 +54,10 @@ def run(op: Op, *operands: Any) -> Tensor:
     if op.differentiable and is_grad_enabled():
         for x in operands:
             if isinstance(x, Tensor) and x.edge is not None:
+                if result.dtype.kind == "complex":
+                    raise GradientError(
+                        f"[{op.name}] gradients of complex numbers are not offered; want "
+                        f"x.detach() or no_grad()"
+                    )
                 return Tensor(result, node=Node(op, operands, result))
     return Tensor(result)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 import numpy as np
 
 from polyback import frontend
+from polyback.errors import DTypeError
 
 if TYPE_CHECKING:
     from polyback.frontend.tensor import Tensor
@@ -30,9 +31,15 @@ F: Final[Any] = _Functions()
 
 
 def _binary(function: Callable[..., Any], a: Any, b: Any) -> Any:
-    if all(isinstance(x, (Operators, *Number)) for x in (a, b)):
-        return function(a, b)
-    return NotImplemented
+    for x in (a, b):
+        if not isinstance(x, (Operators, *Number)):
+            if isinstance(x, np.ndarray):  # == would quietly be False
+                raise DTypeError(
+                    f"[{function.__name__}] got a NumPy array beside a tensor; want "
+                    f"pb.asarray(array, device=...)"
+                )
+            return NotImplemented
+    return function(a, b)
 
 
 class Operators:

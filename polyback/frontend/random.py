@@ -17,7 +17,7 @@ from polyback.array import Array
 from polyback.dtype import DEFAULT_FLOAT, DType, dtype_of, float32, float64, int64, uint64
 from polyback.errors import DTypeError, InvalidArgument
 from polyback.frontend.autograd import no_grad
-from polyback.frontend.defaults import find_device
+from polyback.frontend.defaults import get_device
 from polyback.frontend.functions import argsort, astype, cos, log, reshape, sin, sqrt
 from polyback.frontend.functions.creation import Where
 from polyback.frontend.tensor import Tensor
@@ -54,7 +54,7 @@ class Generator:
         self.seed, self.position = int(state["seed"]), int(state["position"])
 
     def _words(self, count: int, device: Where) -> Array:
-        where = find_device(self.device if device is None else device)
+        where = get_device(self.device if device is None else device)
         words = random_words(where, count, self.seed, self.position)
         self.position += -(-count // WORDS)
         return words
@@ -99,7 +99,7 @@ class Generator:
         target, sizes = _float(dtype, "normal"), _sizes(shape, "normal")
         pairs = -(-math.prod(sizes) // 2)
         with no_grad():
-            where = find_device(self.device if device is None else device)
+            where = get_device(self.device if device is None else device)
             wide = float64 if "float64" in where.caps.storage else float32
             u = reshape(self._fraction(2 * pairs, wide, where), (pairs, 2))
             radius = sqrt(-2.0 * log(1.0 - u[:, 0]))  # 1 - u is never 0

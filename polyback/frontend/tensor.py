@@ -74,8 +74,8 @@ class Tensor(Operators):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        if value and not (self.dtype.is_floating or self.dtype.kind == "complex"):
-            raise DTypeError(f"[requires_grad] got {self.dtype}; want a floating-point type")
+        if value and not self.dtype.is_floating:
+            raise DTypeError(f"[requires_grad] got {self.dtype}; want a real floating-point type")
         if self.node is not None:
             raise GradientError("[requires_grad] only leaves have this flag; detach() first")
         self.requires_grad_ = value

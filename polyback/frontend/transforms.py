@@ -32,8 +32,8 @@ class Alias(Op):
 def _stand_in(x: Any, what: str) -> Tensor:
     if not isinstance(x, Tensor):
         raise GradientError(f"[{what}] got {type(x).__name__}; want a tensor to differentiate")
-    if x.dtype.kind not in ("float", "complex"):
-        raise DTypeError(f"[{what}] got {x.dtype}; want a floating-point type")
+    if not x.dtype.is_floating:
+        raise DTypeError(f"[{what}] got {x.dtype}; want a real floating-point type")
     if x.edge is not None:
         return run(Alias(), x)
     return Tensor(x.array, requires_grad=True)

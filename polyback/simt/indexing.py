@@ -78,7 +78,7 @@ def scatter_kernel(dtype: DType, add: bool, dialect: Dialect, group: int) -> Ker
 
 def _words(dtype: DType, dialect: Dialect, group: int, name: str) -> dict[str, str]:
     depth = "        " if name == "gather" else "    "
-    lines = decode("table", "i", ["fi", "fd", "ft"], dialect.long, "")
+    lines = decode("table", "i", ["fi", "fd", "ft"], dialect.long, "t")
     kind = dialect.types[dtype.code]
     return {
         "header": dialect.header, "kernel": dialect.kernel, "long": dialect.long,

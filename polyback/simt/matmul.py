@@ -228,7 +228,7 @@ def gpu_kernel(dtype: DType, dialect: Dialect) -> Kernel:
 
 
 def _decode(position: str, offsets: list[str], dialect: Dialect) -> str:
-    return "\n".join("    " + x for x in decode("table", position, offsets, dialect.long, ""))
+    return "\n".join("    " + x for x in decode("table", position, offsets, dialect.long, "t"))
 
 
 def _words(dtype: DType, dialect: Dialect) -> dict[str, str]:

@@ -76,7 +76,7 @@ def keys_kernel(dtype: DType, dialect: Dialect, group: int) -> Kernel:
     """From elements to keys and places."""
     words = _words(dialect, group, key_type(dtype))
     kind = dialect.types[dtype.code]
-    lines = decode("table", "lane", ["fx"], dialect.long, "")
+    lines = decode("table", "lane", ["fx"], dialect.long, "t")
     mapped, nan = _mapping(dtype, dialect)
     source = KEYS.substitute(
         words, source=f"{dialect.memory}const {kind} *", T=_image(dtype, dialect),

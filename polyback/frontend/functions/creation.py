@@ -30,7 +30,7 @@ from polyback.dtype import (
     scalar_dtype,
 )
 from polyback.errors import DTypeError, InvalidArgument, ShapeError
-from polyback.frontend.defaults import find_device
+from polyback.frontend.defaults import get_device
 from polyback.frontend.functions.elementwise import apply, astype, cast
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
@@ -84,7 +84,7 @@ def asarray(
     """
     target = None if dtype is None else dtype_of(dtype)
     if isinstance(obj, Tensor):
-        result = obj if device is None else to_device(obj, find_device(device))
+        result = obj if device is None else to_device(obj, get_device(device))
         if target is not None:
             result = cast(result, target)
         if copy is False and result is not obj:
@@ -97,7 +97,7 @@ def asarray(
         values = host_values(obj, target)
         target = target or host_dtype(obj, values)
         _check_host(values, target, exact=not hasattr(obj, "dtype"))
-        where = _storing(find_device(device), target)
+        where = _storing(get_device(device), target)
         with np.errstate(all="ignore"):  # 1e300 is inf in float32
             result = Tensor(array.from_numpy(where, values, target))
     return _leaf(result.detach() if result is obj else result) if requires_grad else result
@@ -191,7 +191,7 @@ def full(
     elif scalar_dtype(value, target).kind != target.kind:
         raise DTypeError(f"[full] {target} cannot hold {value!r}; want a number of its kind")
     sizes = check_shape(shape, "full")
-    where = _storing(find_device(device), target)
+    where = _storing(get_device(device), target)
     result = array.empty(where, sizes, target)
     result.assign(value)
     return _leaf(Tensor(result)) if requires_grad else Tensor(result)
@@ -218,9 +218,7 @@ def zeros(
     >>> pb.zeros(2).tolist()
     [0.0, 0.0]
     """
-    return full(
-        shape, 0, dtype=dtype or DEFAULT_FLOAT, device=device, requires_grad=requires_grad
-    )
+    return full(shape, 0, dtype=dtype or DEFAULT_FLOAT, device=device, requires_grad=requires_grad)
 
 
 def ones(
@@ -236,9 +234,7 @@ def ones(
     >>> pb.ones(2).tolist()
     [1.0, 1.0]
     """
-    return full(
-        shape, 1, dtype=dtype or DEFAULT_FLOAT, device=device, requires_grad=requires_grad
-    )
+    return full(shape, 1, dtype=dtype or DEFAULT_FLOAT, device=device, requires_grad=requires_grad)
 
 
 def empty(shape: int | Sequence[int], *, dtype: Any = None, device: Where = None) -> Tensor:
@@ -249,13 +245,11 @@ def empty(shape: int | Sequence[int], *, dtype: Any = None, device: Where = None
     (2, 3)
     """
     target = dtype_of(dtype or DEFAULT_FLOAT)
-    where = _storing(find_device(device), target)
+    where = _storing(get_device(device), target)
     return Tensor(array.empty(where, check_shape(shape, "empty"), target))
 
 
-def full_like(
-    x: Tensor, /, fill_value: Any, *, dtype: Any = None, device: Where = None
-) -> Tensor:
+def full_like(x: Tensor, /, fill_value: Any, *, dtype: Any = None, device: Where = None) -> Tensor:
     """``fill_value`` in the shape, type and place of ``x``.
 
     >>> import polyback as pb
@@ -324,7 +318,7 @@ def arange(
         raise InvalidArgument(f"[arange] {target} cannot hold {first} + k * {step}; want integers")
     steps = -((first - last) // step) if whole else math.ceil((last - first) / step)
     length = max(0, int(steps))
-    where = _storing(find_device(device), target)
+    where = _storing(get_device(device), target)
     (length,) = check_shape((length,), "arange")
     index = Tensor(array.iota(where, length))
     if not target.is_integer:
@@ -404,7 +398,7 @@ def eye(
     [[1.0, 0.0], [0.0, 1.0]]
     """
     n_rows, columns = check_shape((n_rows, n_rows if n_cols is None else n_cols), "eye")
-    where = find_device(device)
+    where = get_device(device)
     rows, spots = Tensor(array.iota(where, n_rows)), Tensor(array.iota(where, columns))
     return astype(rows[:, None] + k == spots, dtype or DEFAULT_FLOAT)
 
@@ -435,5 +429,3 @@ def _below(x: Tensor, k: int, op: str) -> Tensor:
     rows, columns = (Tensor(array.iota(x.device, n)) for n in x.shape[-2:])
     below: Tensor = columns <= rows[:, None] + k
     return below
-
-

@@ -50,9 +50,7 @@ class Elementwise(Op):
 
     def tangent(self, tangents: Sequence[Tensor | None], y: Any, *operands: Any) -> Tensor:
         # The Jacobian is diagonal, so the rule that pulls a gradient back also pushes a tangent on.
-        parts = [
-            self.gradient(k, t, y, *operands) for k, t in enumerate(tangents) if t is not None
-        ]
+        parts = [self.gradient(k, t, y, *operands) for k, t in enumerate(tangents) if t is not None]
         return reduce(lambda a, b: a + b, parts)
 
     def saves(self, operand: int) -> frozenset[int]:

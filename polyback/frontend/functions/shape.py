@@ -189,9 +189,7 @@ def transpose(x: Tensor, /) -> Tensor:
     return matrix_transpose(x)
 
 
-def moveaxis(
-    x: Tensor, source: int | Sequence[int], destination: int | Sequence[int], /
-) -> Tensor:
+def moveaxis(x: Tensor, source: int | Sequence[int], destination: int | Sequence[int], /) -> Tensor:
     """Move axes to new places; the others keep their order.
 
     >>> import polyback as pb
@@ -371,5 +369,3 @@ def repeat(x: Tensor, repeats: int, /, *, axis: int | None = None) -> Tensor:
     sizes = (*x.shape[: spot + 1], repeats, *x.shape[spot + 1 :])
     wide = broadcast_to(expand_dims(x, spot + 1), check_shape(sizes, "repeat"))
     return reshape(wide, (*x.shape[:spot], x.shape[spot] * repeats, *x.shape[spot + 1 :]))
-
-

@@ -43,9 +43,7 @@ def argsort(
     return run(ArgSort(normalize_axis(axis, x.ndim, "argsort"), descending), x)
 
 
-def sort(
-    x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: bool = True
-) -> Tensor:
+def sort(x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:
     """``x`` in order along ``axis``; NaN last. Real types; differentiable.
 
     >>> import polyback as pb

@@ -23,7 +23,7 @@ from polyback.frontend.autograd import no_grad
 from polyback.frontend.functions import astype, to_device
 from polyback.frontend.tensor import Tensor
 from polyback.runtime import Device
-from polyback.runtime import device as find_device
+from polyback.runtime import device as get_device
 
 Kind = Literal["parameter", "buffer"]
 _KINDS: Final = "_kinds"  # the attribute that remembers which names are parameters and buffers
@@ -212,7 +212,7 @@ class Module(ABC):
         >>> next(pb.nn.Linear(2, 2).to(dtype=pb.float64).parameters()).dtype
         polyback.float64
         """
-        place = None if device is None else find_device(device)
+        place = None if device is None else get_device(device)
         kind = None if dtype is None else dtype_of(dtype)
         if kind is not None and not kind.is_floating:
             raise DTypeError(f"[to] got {kind}; want a floating-point type")
