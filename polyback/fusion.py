@@ -43,8 +43,8 @@ class Leaf:
 class Pending:
     """``row`` applied to pending nodes, leaves and numbers; ``storage`` once it has run."""
 
-    __slots__ = ("__weakref__", "args", "device", "dtype", "leaves", "nodes", "owner", "parents",
-                 "row", "shape", "storage")  # fmt: skip
+    __slots__ = ("__weakref__", "args", "cheap", "device", "dtype", "leaves", "nodes", "owner",
+                 "parents", "row", "shape", "storage")  # fmt: skip
 
     def __init__(
         self,
@@ -58,11 +58,13 @@ class Pending:
         self.storage: Storage | None = None
         self.owner: weakref.ref[Array] | None = None
         self.nodes, self.leaves, self.parents = 1, 0, 0
+        self.cheap = row.ulp <= CHEAP_ULP
         for arg in args:
             if isinstance(arg, Pending):
                 self.nodes += arg.nodes
                 self.leaves += arg.leaves
                 arg.parents += 1
+                self.cheap = self.cheap and arg.cheap
             else:
                 self.leaves += 1
                 if isinstance(arg, Leaf):
@@ -183,8 +185,7 @@ def collect(root: Pending) -> tuple[Program, list[Operand | Number]]:
 
 def is_cheap(root: Pending) -> bool:
     """Is running the expression again cheaper than storing and loading its result?"""
-    nodes = _nodes(root)
-    return len(nodes) <= 8 and all(n.row.ulp <= CHEAP_ULP for n in nodes)
+    return root.cheap and root.nodes <= 8
 
 
 def evaluate(root: Pending) -> Storage:

@@ -136,7 +136,9 @@ class SimtDevice(Device):
         if x.dtype.kind == "complex":
             raise UnsupportedOp(f"[argsort] {self._name} does not sort {x.dtype}")
         if out.dtype is not int64 or out.view.shape != x.view.shape:
-            raise InvalidArgument(f"[argsort] got {out.dtype} {out.view.shape}, want int64 {x.view.shape}")
+            raise InvalidArgument(
+                f"[argsort] got {out.dtype} {out.view.shape}, want int64 {x.view.shape}"
+            )
         self._indexer.argsort(out, x, axis, descending)
 
     # --- checks --------------------------------------------------------------------------------
@@ -148,7 +150,9 @@ class SimtDevice(Device):
         shape = dense.view.shape
         other = table.view.shape
         if index.dtype is not int64 or index.view.shape != shape:
-            raise InvalidArgument(f"[{op}] got index {index.dtype} {index.view.shape}, want int64 {shape}")
+            raise InvalidArgument(
+                f"[{op}] got index {index.dtype} {index.view.shape}, want int64 {shape}"
+            )
         if table.dtype is not dense.dtype or (
             other[:axis] + other[axis + 1 :] != shape[:axis] + shape[axis + 1 :]
         ):

@@ -21,8 +21,9 @@ UNSIGNED: Final = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}  # by size in bytes
 class Wide:
     """Words for vector types as first-class values, where a work-item is a whole core.
 
-    ``{type}`` is the element type, ``{n}`` the number of lanes. Operators work on vectors, a comparison
-    gives a mask of integers (all bits set where true), and ``?:`` selects by such a mask.
+    ``{type}`` is the element type, ``{n}`` the number of lanes. Operators work on vectors, a
+    comparison gives a mask of integers (all bits set where true), and ``?:`` selects by such a
+    mask.
     """
 
     type: str  # "{type}{n}"

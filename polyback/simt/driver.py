@@ -51,7 +51,8 @@ class Driver(Protocol):
         ...
 
     def launch(self, compiled: Any, groups: Triple, arguments: Sequence[Any]) -> None:
-        """Queue ``groups`` groups. Arguments are buffers and numbers, as ``Kernel.arguments`` says."""
+        """Queue ``groups`` groups. Arguments are buffers and numbers, as ``Kernel.arguments``
+        says."""
         ...
 
     def synchronize(self) -> None:

@@ -1,10 +1,11 @@
 """Elementwise programs: one kernel per program, two shapes of it.
 
-On a CPU a work-item is a core. It gets a span of consecutive elements and walks it row by row (a row
+On a CPU a work-item is a core. It gets a span of consecutive elements and walks it row by row (a
+row
 is the last axis after merging); the inner loop computes vectors where the whole program can, and is
 left to the compiler's vectoriser where it cannot. Calls of exp or sin stop that vectoriser, so the
-vectors are written out: on PoCL 3.0 a chain with exp runs 4 times faster with float16 values than as a
-scalar loop (16 against 65 ms for 12 million elements on two cores).
+vectors are written out: on PoCL 3.0 a chain with exp runs 4 times faster with float16 values than
+as a scalar loop (16 against 65 ms for 12 million elements on two cores).
 
 On a GPU a work-item makes one element, or where everything is dense and aligned one 16-byte pack of
 them, because memory moves fastest in 16-byte accesses.
@@ -35,8 +36,9 @@ PACK_BYTES: Final = 16
 @final
 @dataclass(frozen=True)
 class Spec:
-    """What selects a kernel besides its program. ``alias[k]`` is the input whose memory output k is,
-    or -1; ``modes`` say how arrays move along the last axis, inputs first; ``flat``: only one axis."""
+    """What selects a kernel besides its program. ``alias[k]`` is the input whose memory output k
+    is, or -1; ``modes`` say how arrays move along the last axis, inputs first; ``flat``: only one
+    axis."""
 
     alias: tuple[int, ...]
     modes: tuple[str, ...]
@@ -125,7 +127,10 @@ class Renderer:
                 words.append(f"{kind} s{k}")
             else:
                 const = k not in written
-                words += [dialect.pointer(given.dtype, f"p{k}", const=const), f"{dialect.long} o{k}"]
+                words += [
+                    dialect.pointer(given.dtype, f"p{k}", const=const),
+                    f"{dialect.long} o{k}",
+                ]
         for k, number in enumerate(self.program.outputs):
             if self.spec.alias[k] < 0:
                 dtype = self.program.dtypes[number]
@@ -144,10 +149,15 @@ class Renderer:
     def _common(self, name: str) -> dict[str, str]:
         dialect = self.dialect
         return {
-            "kernel": dialect.kernel, "name": name, "parameters": self._parameters(),
+            "kernel": dialect.kernel,
+            "name": name,
+            "parameters": self._parameters(),
             "table": f"{dialect.memory}const {dialect.long} *{dialect.restrict} table",
-            "index": self.index, "long": dialect.long, "group": dialect.group_id[0], "local_id": dialect.local_id,
-        }  # fmt: skip
+            "index": self.index,
+            "long": dialect.long,
+            "group": dialect.group_id[0],
+            "local_id": dialect.local_id,
+        }
 
     # --- CPU -----------------------------------------------------------------------------------
 

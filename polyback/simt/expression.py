@@ -21,8 +21,8 @@ from polyback.simt.dialect import BY_CODE, UNSIGNED, Dialect
 from polyback.simt.functions import cast_helper, helper
 
 _CALL: Final = re.compile(r"\$(\w+)\(")
-# Signed overflow is undefined in C and shorter types are promoted to int: integers add, subtract and
-# multiply as unsigned numbers of at least 32 bits.
+# Signed overflow is undefined in C and shorter types are promoted to int: integers add, subtract
+# and multiply as unsigned numbers of at least 32 bits.
 _WRAPPING: Final = {
     "add": "({W}){0} + ({W}){1}", "subtract": "({W}){0} - ({W}){1}",
     "multiply": "({W}){0} * ({W}){1}", "negative": "0 - ({W}){0}", "square": "({W}){0} * ({W}){0}",
@@ -172,4 +172,3 @@ def literal(value: Number, dtype: DType, dialect: Dialect) -> str:
     if math.isinf(real):
         return "(-INFINITY)" if real < 0 else "INFINITY"
     return f"({real!r}{suffix})" if math.copysign(1, real) < 0 else f"{real!r}{suffix}"
-

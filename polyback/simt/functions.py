@@ -1,9 +1,10 @@
 """Helpers for the ``$name(`` functions of the scalar table that a language has no built-in for.
 
-Text in the C that all dialects share. ``${T}`` is the type, ``${U}`` its unsigned image, ``${W}`` an
-unsigned type of at least 32 bits (C promotes shorter ones to int, whose product may overflow), ``${as_T}``
-and ``${as_U}`` reinterpret bits. Everything is total: no trap, no undefined behaviour. Floating-point
-texts use operators, ``?:`` and built-ins only, so that the same text also serves vectors.
+Text in the C that all dialects share. ``${T}`` is the type, ``${U}`` its unsigned image, ``${W}``
+an unsigned type of at least 32 bits (C promotes shorter ones to int, whose product may overflow),
+``${as_T}`` and ``${as_U}`` reinterpret bits. Everything is total: no trap, no undefined behaviour.
+Floating-point texts use operators, ``?:`` and built-ins only, so that the same text also serves
+vectors.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Final
 from polyback.dtype import DType
 from polyback.simt.dialect import BY_CODE, UNSIGNED, Dialect
 
-# --- integers: results equal to NumPy's ------------------------------------------------------------
+# --- integers: results equal to NumPy's -----------------------------------------------------------
 
 _SIGNED: Final = {
     "abs": """\
@@ -104,7 +105,7 @@ ${function}${T} ${name}(${T} x, ${T} n)
 """,
 }
 
-# --- floating point --------------------------------------------------------------------------------
+# --- floating point -------------------------------------------------------------------------------
 
 _FLOAT: Final = {
     "sign": """\
@@ -179,7 +180,7 @@ ${function}${T} ${name}(${T} a, ${T} b)
 """,
 }
 
-# --- conversions of the half types, which are bits in an unsigned short -----------------------------
+# --- conversions of the half types, which are bits in an unsigned short ---------------------------
 
 _CASTS: Final = {
     ("bf16", "f32"): """\
@@ -205,7 +206,8 @@ ${function}float ${name}(${u16} x)
 }
 """,
     ("f32", "f16"): """\
-// Round to nearest, ties to even. Below 2^-14 adding 0.5 leaves the rounded multiple of 2^-24 in the
+// Round to nearest, ties to even. Below 2^-14 adding 0.5 leaves the rounded multiple of 2^-24 in
+// the
 // low bits; above 65519 everything is infinite.
 ${function}${u16} ${name}(float x)
 {

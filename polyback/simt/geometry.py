@@ -34,8 +34,8 @@ class Machine:
 @final
 @dataclass(frozen=True)
 class Walk:
-    """A shared shape after merging: ``shape`` without axes of size 1, and the strides of every operand
-    along it."""
+    """A shared shape after merging: ``shape`` without axes of size 1, and the strides of every
+    operand along it."""
 
     shape: Shape
     strides: tuple[Strides, ...]
@@ -106,16 +106,17 @@ def blocks(n: int, size: int) -> int:
 
 
 def spans(n: int, machine: Machine, least: int, multiple: int) -> tuple[int, int]:
-    """(pieces, length of a piece) for ``n`` elements on the cores of a CPU: a few pieces per core so
-    that a late core does not hold up the rest, none shorter than ``least``."""
+    """(pieces, length of a piece) for ``n`` elements on the cores of a CPU: a few pieces per core
+    so that a late core does not hold up the rest, none shorter than ``least``."""
     pieces = max(1, min(4 * machine.units, n // max(least, 1)))
     length = blocks(blocks(n, pieces), multiple) * multiple
     return blocks(n, length), length
 
 
 def decode(words: str, position: str, offsets: Sequence[str], index: str, key: str) -> list[str]:
-    """Lines of C that take the row-major ``position`` apart by the table ``words`` and declare for each
-    operand how far its element is from its first. ``key`` keeps their names apart from others."""
+    """Lines of C that take the row-major ``position`` apart by the table ``words`` and declare for
+    each operand how far its element is from its first. ``key`` keeps their names apart from
+    others."""
     lines = [
         f"int outer{key} = (int){words}[0]; {index} length{key} = ({index}){words}[1];",
         f"{index} row{key} = ({position}) / length{key}, column{key} = ({position}) % length{key};",

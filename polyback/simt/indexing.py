@@ -1,12 +1,13 @@
 """Gather, and scatter that sets or adds.
 
-Gather: one result per work-item; elements are moved as unsigned integers of their size, so one kernel per
-size serves all types and keeps every bit.
+Gather: one result per work-item; elements are moved as unsigned integers of their size, so one
+kernel per size serves all types and keeps every bit.
 
-Scatter must act as if element by element in row-major order: the last of several writes wins, and sums have
-one order. Two elements can meet only if they agree on every axis but the scattered one, so a work-item
-takes one *lane* (all positions along the axis) and goes along it in order; lanes are independent. Sums in
-floating point are then the same everywhere, which atomic additions would not give.
+Scatter must act as if element by element in row-major order: the last of several writes wins, and
+sums have one order. Two elements can meet only if they agree on every axis but the scattered one,
+so a work-item takes one *lane* (all positions along the axis) and goes along it in order; lanes are
+independent. Sums in floating point are then the same everywhere, which atomic additions would not
+give.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from polyback.simt.driver import Kernel
 from polyback.simt.expression import Writer
 from polyback.simt.geometry import decode
 
-# table: operands index, dense (gather's result, scatter's values), table (moved along the other axes).
+# table: operands index, dense (gather's result, scatter's values), table (moved along the other
+# axes).
 GATHER: Final = Template("""\
 ${header}
 ${kernel} gather(${dense} out, ${long} q, ${values} x, ${long} o, ${indexes} index, ${long} p,
@@ -36,7 +38,8 @@ ${decode}
 }
 """)
 
-# lanes: the axes but the scattered one, same operands; steps along the axis of the three come as numbers.
+# lanes: the axes but the scattered one, same operands; steps along the axis of the three come as
+# numbers.
 SCATTER: Final = Template("""\
 ${header}
 ${helpers}

@@ -1,7 +1,8 @@
 """Compiled kernels and tables of one device, kept, and elementwise launches through them.
 
-A *plan* is what one combination of program, shapes and strides needs: a compiled kernel, a grid and a
-table. Making one costs microseconds to milliseconds (a new program is compiled), using one a lookup.
+A *plan* is what one combination of program, shapes and strides needs: a compiled kernel, a grid and
+a table. Making one costs microseconds to milliseconds (a new program is compiled), using one a
+lookup.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ from polyback.simt.geometry import (
 )
 
 MOST_PLANS: Final = 4096
-# Elements from which a launch is worth a kernel of its own for its mix of dense, broadcast and strided
-# operands: compiling one takes as long as PoCL computes some ten million elements.
+# Elements from which a launch is worth a kernel of its own for its mix of dense, broadcast and
+# strided operands: compiling one takes as long as PoCL computes some ten million elements.
 SPECIAL_FROM: Final = 1 << 16
 CPU_SPAN: Final = 8192  # least elements of a work-item on a CPU: some microseconds
 
@@ -149,9 +150,7 @@ class Launcher:
         widest = max(program.dtypes[o].itemsize for o in program.outputs)
         return 1 if self.machine.is_cpu else max(1, PACK_BYTES // widest)
 
-    def _spec(
-        self, program: Program, walk: Walk, alias: tuple[int, ...], packable: bool
-    ) -> Spec:
+    def _spec(self, program: Program, walk: Walk, alias: tuple[int, ...], packable: bool) -> Spec:
         modes = walk.modes
         flat = walk.is_flat
         dense = flat and all(m == DENSE for m in modes)
@@ -202,5 +201,3 @@ def number(value: Number, dtype: DType) -> Any:
     except (TypeError, ValueError, OverflowError):
         raise InvalidArgument(f"[elementwise] {value!r} is no {dtype}") from None
     return int(result) if dtype.kind == "bool" else result.item()
-
-

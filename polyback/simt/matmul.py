@@ -1,18 +1,18 @@
 """Matrix products: kernels.
 
-CPU. Operands are first packed into panels of ROWS rows of A and COLUMNS columns of B, element by element of k,
-padded with zeros: any strides become dense aligned memory, and the product kernel needs no edges inside.
-Then a work-item makes one ROWS x COLUMNS tile in vector registers, without barriers. The tile's loop is an
-*outlined* function: PoCL keeps variables of a kernel's own loops in memory. With float32 in 512-bit
-vectors 12 x 32 takes 24 of 32 registers; measured on two cores, 1024^3: 6 x 16 40 GFLOP/s, 12 x 16 93,
-12 x 32 111, 14 x 32 99.
+CPU. Operands are first packed into panels of ROWS rows of A and COLUMNS columns of B, element by
+element of k, padded with zeros: any strides become dense aligned memory, and the product kernel
+needs no edges inside. Then a work-item makes one ROWS x COLUMNS tile in vector registers, without
+barriers. The tile's loop is an *outlined* function: PoCL keeps variables of a kernel's own loops in
+memory. With float32 in 512-bit vectors 12 x 32 takes 24 of 32 registers; measured on two cores,
+1024^3: 6 x 16 40 GFLOP/s, 12 x 16 93, 12 x 32 111, 14 x 32 99.
 
-GPU. A group of 256 work-items makes a 64 x 64 tile, each work-item 4 x 4 in registers, from slices of A and B
-that the group loads into shared memory DEPTH at a time (the ladder's "2D tile"); operands are read with
-their own strides, along whichever axis is dense.
+GPU. A group of 256 work-items makes a 64 x 64 tile, each work-item 4 x 4 in registers, from slices
+of A and B that the group loads into shared memory DEPTH at a time (the ladder's "2D tile");
+operands are read with their own strides, along whichever axis is dense.
 
-Chains of additions are cut every BLOCK terms and the pieces added up, so that the bound K(n) on the error
-holds for the worst terms too.
+Chains of additions are cut every BLOCK terms and the pieces added up, so that the bound K(n) on the
+error holds for the worst terms too.
 """
 
 from __future__ import annotations
@@ -87,12 +87,14 @@ ${accumulate}
         for (int j = 0; j < columns; j++) c[i * row_step + j * column_step] = line[j];
     }
 }
-${kernel} product(${source} a, ${source} b, ${target} c, ${long} o, ${long} m, ${long} n, ${long} depth,
-    ${long} row_step, ${long} column_step, ${long} a_step, ${long} b_step, ${words} table)
+${kernel} product(${source} a, ${source} b, ${target} c, ${long} o, ${long} m, ${long} n,
+    ${long} depth, ${long} row_step, ${long} column_step, ${long} a_step, ${long} b_step,
+    ${words} table)
 {
     ${long} i = ${group}, j = ${group_y}, batch = ${group_z};
 ${decode}
-    int rows = (int)min((${long})${rows}, m - i * ${rows}), columns = (int)min((${long})${width}, n - j * ${width});
+    int rows = (int)min((${long})${rows}, m - i * ${rows});
+    int columns = (int)min((${long})${width}, n - j * ${width});
     pb_tile(a + batch * a_step + i * depth * ${rows}, b + batch * b_step + j * depth * ${width},
         c + o + f0 + i * ${rows} * row_step + j * ${width} * column_step, depth, row_step,
         column_step, rows, columns);
@@ -101,13 +103,14 @@ ${decode}
 
 TILE_GPU: Final = Template("""\
 ${header}
-${kernel} product(${source} a, ${long} oa, ${source} b, ${long} ob, ${target} c, ${long} oc, ${long} m, ${long} n,
-    ${long} depth, ${long} a_row, ${long} a_k, ${long} b_k, ${long} b_column, ${long} c_row, ${long} c_column,
-    ${words} table)
+${kernel} product(${source} a, ${long} oa, ${source} b, ${long} ob, ${target} c, ${long} oc,
+    ${long} m, ${long} n, ${long} depth, ${long} a_row, ${long} a_k, ${long} b_k, ${long} b_column,
+    ${long} c_row, ${long} c_column, ${words} table)
 {
-    ${shared}${T} at[${depth}][${tile} + 1], bt[${depth}][${tile} + 1];  // + 1: no bank conflicts
+    ${shared}${T} at[${depth}][${tile} + 1], bt[${depth}][${tile} + 1];  // + 1: bank conflicts
     int id = ${local_id}, x = id % ${side}, y = id / ${side};
-    ${long} i0 = (${long})${group} * ${tile}, j0 = (${long})${group_y} * ${tile}, batch = ${group_z};
+    ${long} i0 = (${long})${group} * ${tile}, j0 = (${long})${group_y} * ${tile};
+    ${long} batch = ${group_z};
 ${decode}
     a += oa + f0;
     b += ob + f1;
@@ -118,12 +121,15 @@ ${decode}
         ${unroll}
         for (int j = 0; j < ${each}; j++) total[i][j] = sum[i][j] = 0;
     for (${long} k0 = 0; k0 < depth; k0 += ${depth}) {
-        for (int e = id; e < ${depth} * ${tile}; e += ${size}) {  // neighbours read along dense axes
-            int k = a_k == 1 ? e % ${depth} : e / ${tile}, i = a_k == 1 ? e / ${depth} : e % ${tile};
-            at[k][i] = i0 + i < m && k0 + k < depth ? a[(i0 + i) * a_row + (k0 + k) * a_k] : 0;
+        for (int e = id; e < ${depth} * ${tile}; e += ${size}) {  // along dense axes
+            int k = a_k == 1 ? e % ${depth} : e / ${tile};
+            int i = a_k == 1 ? e / ${depth} : e % ${tile};
+            bool inside = i0 + i < m && k0 + k < depth;
+            at[k][i] = inside ? a[(i0 + i) * a_row + (k0 + k) * a_k] : 0;
             k = b_k == 1 ? e % ${depth} : e / ${tile};
-            int j = b_k == 1 ? e / ${depth} : e % ${tile};
-            bt[k][j] = j0 + j < n && k0 + k < depth ? b[(k0 + k) * b_k + (j0 + j) * b_column] : 0;
+            i = b_k == 1 ? e / ${depth} : e % ${tile};
+            inside = j0 + i < n && k0 + k < depth;
+            bt[k][i] = inside ? b[(k0 + k) * b_k + (j0 + i) * b_column] : 0;
         }
         ${barrier}
         for (int k = 0; k < ${depth}; k++) {
@@ -153,7 +159,8 @@ ${decode}
         ${unroll}
         for (int j = 0; j < ${each}; j++) {
             ${long} row = i0 + y + i * ${side}, column = j0 + x + j * ${side};
-            if (row < m && column < n) c[row * c_row + column * c_column] = total[i][j] + sum[i][j];
+            if (row < m && column < n)
+                c[row * c_row + column * c_column] = total[i][j] + sum[i][j];
         }
 }
 """)
@@ -189,7 +196,9 @@ def cpu_kernel(dtype: DType, dialect: Dialect) -> Kernel:
     vector = dialect.type(kind, n)
     pad = " " * 12
     sums = [(i, j) for i in range(ROWS) for j in range(VECTORS)]
-    clear = [f"{vector} " + ", ".join(f"c{i}_{j} = 0" for j in range(VECTORS)) + ";" for i in range(ROWS)]
+    clear = [
+        f"{vector} " + ", ".join(f"c{i}_{j} = 0" for j in range(VECTORS)) + ";" for i in range(ROWS)
+    ]
     step = [f"{vector} b{j} = {wide.load.format(n=n, p=f'b + {j * n}')};" for j in range(VECTORS)]
     for i in range(ROWS):
         step.append(f"{name} a{i} = a[{i}];")
@@ -200,12 +209,19 @@ def cpu_kernel(dtype: DType, dialect: Dialect) -> Kernel:
     store = wide.store.format(n=n, x="total[i][j]", p=f"c + i * row_step + j * {n}")
     spill = wide.store.format(n=n, x="total[i][j]", p=f"line + j * {n}")
     source = TILE_CPU.substitute(
-        _words(kind, dialect), V=vector, rows=str(ROWS), vectors=str(VECTORS), width=str(width(kind)),
-        block=str(BLOCK), clear="\n".join(" " * 8 + line for line in clear),
+        _words(kind, dialect),
+        V=vector,
+        rows=str(ROWS),
+        vectors=str(VECTORS),
+        width=str(width(kind)),
+        block=str(BLOCK),
+        clear="\n".join(" " * 8 + line for line in clear),
         multiply="\n".join(pad + line for line in step),
-        accumulate="\n".join(" " * 8 + line for line in add), store=store, spill=spill,
+        accumulate="\n".join(" " * 8 + line for line in add),
+        store=store,
+        spill=spill,
         decode=_decode("batch", ["f0"], dialect),
-    )  # fmt: skip
+    )
     return Kernel("product", source, ("*", "*", "*", *["i64"] * 8, "*"))
 
 
@@ -220,10 +236,16 @@ def gpu_kernel(dtype: DType, dialect: Dialect) -> Kernel:
         first = writer.apply(scalar.MULTIPLY, kind, "left[i]", "right[j]")
         product = writer.apply(scalar.ADD, kind, first, "sum[i][j]")
     source = TILE_GPU.substitute(
-        _words(kind, dialect), depth=str(DEPTH), tile=str(TILE), each=str(EACH),
-        side=str(TILE // EACH), size=str(GROUP), pieces=str(BLOCK // DEPTH * 4), multiply=product,
+        _words(kind, dialect),
+        depth=str(DEPTH),
+        tile=str(TILE),
+        each=str(EACH),
+        side=str(TILE // EACH),
+        size=str(GROUP),
+        pieces=str(BLOCK // DEPTH * 4),
+        multiply=product,
         decode=_decode("batch", ["f0", "f1", "f2"], dialect),
-    )  # fmt: skip
+    )
     return Kernel("product", source, ("*", "i64") * 3 + ("i64",) * 9 + ("*",), GROUP)
 
 
@@ -234,10 +256,20 @@ def _decode(position: str, offsets: list[str], dialect: Dialect) -> str:
 def _words(dtype: DType, dialect: Dialect) -> dict[str, str]:
     kind = dialect.types[dtype.code]
     return {
-        "header": dialect.header, "kernel": dialect.kernel, "long": dialect.long, "T": kind,
-        "source": f"{dialect.memory}const {kind} *", "target": f"{dialect.memory}{kind} *",
-        "words": f"{dialect.memory}const {dialect.long} *", "group": dialect.group_id[0],
-        "group_y": dialect.group_id[1], "group_z": dialect.group_id[2],
-        "local_id": dialect.local_id, "shared": dialect.shared, "barrier": dialect.barrier,
-        "unroll": dialect.unroll, "outlined": dialect.outlined, "contract": dialect.contract,
-    }  # fmt: skip
+        "header": dialect.header,
+        "kernel": dialect.kernel,
+        "long": dialect.long,
+        "T": kind,
+        "source": f"{dialect.memory}const {kind} *",
+        "target": f"{dialect.memory}{kind} *",
+        "words": f"{dialect.memory}const {dialect.long} *",
+        "group": dialect.group_id[0],
+        "group_y": dialect.group_id[1],
+        "group_z": dialect.group_id[2],
+        "local_id": dialect.local_id,
+        "shared": dialect.shared,
+        "barrier": dialect.barrier,
+        "unroll": dialect.unroll,
+        "outlined": dialect.outlined,
+        "contract": dialect.contract,
+    }

@@ -55,8 +55,8 @@ class Multiplier:
             self._tiled(out, a, b)
 
     def _thin(self, out: Operand, a: Operand, b: Operand) -> None:
-        """A vector times a matrix reads every element once: a reduction of products, so that nothing is
-        packed for a single use."""
+        """A vector times a matrix reads every element once: a reduction of products, so that
+        nothing is packed for a single use."""
         *lead, m, k = a.view.shape
         n = b.view.shape[-1]
         axis = len(lead) + 2
@@ -80,9 +80,7 @@ class Multiplier:
             av, bv = a.view, b.view
             packed_a, a_batches = self._pack(a, m, k, ROWS, av.strides[-2], av.strides[-1], held)
             packed_b, b_batches = self._pack(b, n, k, columns, bv.strides[-1], bv.strides[-2], held)
-            compiled = launcher.compiled(
-                ("product", dtype), lambda: cpu_kernel(dtype, dialect)
-            )
+            compiled = launcher.compiled(("product", dtype), lambda: cpu_kernel(dtype, dialect))
             view = out.view
             walk = _batches([view])
             words = (packed_a, packed_b, out.buffer, view.offset, m, n, k, view.strides[-2],
@@ -103,9 +101,7 @@ class Multiplier:
         if all(s == 0 or n == 1 for s, n in zip(view.strides[:-2], view.shape[:-2], strict=True)):
             view = View(view.shape[-2:], view.strides[-2:], view.offset)
         walk, panels = _batches([view]), blocks(lines, size)
-        buffer = launcher.driver.allocate(
-            walk.size * panels * size * depth * x.dtype.itemsize
-        )
+        buffer = launcher.driver.allocate(walk.size * panels * size * depth * x.dtype.itemsize)
         held.append(buffer)
         dialect = launcher.dialect
         compiled = launcher.compiled(

@@ -11,11 +11,12 @@ from polyback.device import Operand
 from polyback.errors import InvalidArgument
 from polyback.program import Number, Program, copy_program, fill_program
 from polyback.scalar import Reduction
-from polyback.simt.driver import Triple
+from polyback.simt import reduce_cpu, reduce_gpu
+from polyback.simt.driver import Kernel, Triple
 from polyback.simt.elementwise import has_index
 from polyback.simt.geometry import SMALL_INDEX, STRIDED, Walk, blocks, merge, table
 from polyback.simt.launcher import MOST_PLANS, Launcher, number
-from polyback.simt.reduce import COLUMNS, Renderer, Spec
+from polyback.simt.reduce import COLUMNS, Frame, Spec
 from polyback.view import Shape, View, row_major
 
 SPECIAL_FROM: Final = 1 << 14  # elements from which dense operands get a kernel of their own
@@ -157,7 +158,7 @@ class Reducer:
         group = 1 if self.machine.is_cpu else self.machine.group
         compiled = self.launcher.compiled(
             (op, program, spec),
-            lambda: Renderer(op, program, spec, self.launcher.dialect, group).kernel("reduction"),
+            lambda: _render(Frame(op, program, spec, self.launcher.dialect, group)),
         )
         groups, span = self._grid(kept, n, length, columns)
         tail = (int(splits > 1), n, span, length, chunk,
@@ -209,3 +210,9 @@ class Reducer:
             return n // last * blocks(last, COLUMNS), 1
         span = max(1, CPU_CHUNK // 2 // length, blocks(n, 4096))
         return blocks(n, span), span
+
+
+def _render(frame: Frame) -> Kernel:
+    if frame.group == 1:
+        return reduce_cpu.columns(frame) if frame.spec.columns else reduce_cpu.rows(frame)
+    return reduce_gpu.columns(frame) if frame.spec.columns else reduce_gpu.rows(frame)

@@ -1,11 +1,12 @@
 """Stable argsort by merging runs of doubling length.
 
-First every element becomes a key, an unsigned integer that orders as the sort wants: sign and exponent
-bits turned so that numbers compare as integers, -0 made +0, all bits flipped for descending order, NaN
-the largest key of all. Then log2(n) passes: an element's place in the merge of its run with the
-neighbouring one is its place in its own run plus its *rank* in the other, found by binary search. Ties
-keep their order: elements of the left run count smaller keys on the right, those of the right run
-smaller or equal keys on the left. Every element is independent, on a GPU and on a CPU.
+First every element becomes a key, an unsigned integer that orders as the sort wants: sign and
+exponent bits turned so that numbers compare as integers, -0 made +0, all bits flipped for
+descending order, NaN the largest key of all. Then log2(n) passes: an element's place in the merge
+of its run with the neighbouring one is its place in its own run plus its *rank* in the other, found
+by binary search. Ties keep their order: elements of the left run count smaller keys on the right,
+those of the right run smaller or equal keys on the left. Every element is independent, on a GPU and
+on a CPU.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from polyback.simt.geometry import decode
 
 KEYS: Final = Template("""\
 ${header}
-${kernel} keys(${source} x, ${long} o, ${key_pointer} key, ${long_pointer} place, ${long} n, ${long} span,
-    ${long} length, ${long} step, int descending, ${words} table)
+${kernel} keys(${source} x, ${long} o, ${key_pointer} key, ${long_pointer} place, ${long} n,
+    ${long} span, ${long} length, ${long} step, int descending, ${words} table)
 {
     ${long} i = (${long})${group} * span + (${long})${local_id} * ${stride};
     ${long} last = min(n, (${long})(${group} + 1) * span);
@@ -39,8 +40,8 @@ ${decode}
 
 MERGE: Final = Template("""\
 ${header}
-${kernel} merge(${key_source} key, ${long_source} place, ${key_pointer} key_to, ${long_pointer} place_to,
-    ${long} n, ${long} span, ${long} length, ${long} run)
+${kernel} merge(${key_source} key, ${long_source} place, ${key_pointer} key_to,
+    ${long_pointer} place_to, ${long} n, ${long} span, ${long} length, ${long} run)
 {
     ${long} i = (${long})${group} * span + (${long})${local_id} * ${stride};
     ${long} last = min(n, (${long})(${group} + 1) * span);

@@ -1,7 +1,7 @@
 """Loading and storing vectors of a program's values, whole or in part.
 
-The last elements of a row, fewer than a vector, pass through an array in private memory: every element
-is computed by the same statements, so its bits do not depend on its place.
+The last elements of a row, fewer than a vector, pass through an array in private memory: every
+element is computed by the same statements, so its bits do not depend on its place.
 """
 
 from __future__ import annotations
@@ -34,17 +34,19 @@ class Vectors:
         """The type of a vector."""
         return self.writer.register(dtype, self.main)
 
-    def loads(self, name: str, dtype: DType, mode: str, pointer: str, at: str, count: str) -> list[str]:
-        """Lines that declare ``name`` and load it from ``pointer + at``; ``count``: how many elements
-        there are at most."""
-        kind = self.kind(dtype)
+    def loads(
+        self, name: str, dtype: DType, mode: str, pointer: str, at: str, count: str
+    ) -> list[str]:
+        """Lines that declare ``name`` and load it from ``pointer + at``; ``count``: how many
+        elements there are at most."""
+        kind, lanes = self.kind(dtype), self.writer.lanes
         if mode == SPLAT:
             mask = "-" if dtype.kind == "bool" else ""
             return [f"{kind} {name} = {mask}{pointer}[0];"]
-        some = self.partial_load(dtype)
+        whole, some = self.load(dtype, f"{pointer} + {at}"), self.partial_load(dtype)
         return [
             f"{kind} {name};",
-            f"if ({count} >= {self.writer.lanes}) {name} = {self.load(dtype, f'{pointer} + {at}')};",
+            f"if ({count} >= {lanes}) {name} = {whole};",
             f"else {name} = {some}({pointer} + {at}, {count});",
         ]
 

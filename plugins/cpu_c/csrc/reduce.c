@@ -22,7 +22,8 @@
 #include "scratch.h"
 
 enum {
-    CHUNK = 64 << 10,       /* elements of one task: 10-60 us */
+    CHUNK = 64 << 10,       /* elements of one task: 10-30 us (see vm.c) */
+    CHUNK_ADDITIONS = 512 << 10,
     DENSE_BLOCK = 1024,     /* elements folded at once; the bound above counts on it */
     GROUP = 128, LONE_GROUP = 16, /* rows added as trees of eight; one by one */
     WIDE = 256,             /* narrow rows are joined up to this many elements */
@@ -262,7 +263,8 @@ static void plan(job *j)
 {
     const pb_program *program = j->program;
     int64_t block = program->block < DENSE_BLOCK ? program->block : DENSE_BLOCK;
-    int64_t chunk = CHUNK / (1 + program->cost / 4);
+    int64_t chunk = CHUNK_ADDITIONS / program->cost;
+    chunk = chunk < CHUNK ? chunk : CHUNK;
     chunk = chunk > 2 * block ? chunk / block * block : 2 * block;
     if (j->inner > 1 && j->inner <= WIDE / 2 && j->length > 2 * WIDE / j->inner) {
         j->joined = WIDE / j->inner;

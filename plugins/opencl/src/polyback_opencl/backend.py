@@ -13,7 +13,9 @@ from polyback.errors import BackendUnavailable, InvalidArgument
 if TYPE_CHECKING:
     from polyback_opencl.device import OpenclDevice
 
-INSTALL = "pip install 'polyback-opencl[pocl]' runs on the CPU; for a GPU install its vendor's driver"
+INSTALL = (
+    "pip install 'polyback-opencl[pocl]' runs on the CPU; for a GPU install its vendor's driver"
+)
 
 
 @final

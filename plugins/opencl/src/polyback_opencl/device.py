@@ -12,8 +12,8 @@ from polyback_opencl.driver import OpenclDriver, Traits
 
 
 def claims(traits: Traits) -> Caps:
-    """Every real dtype; float64 where the device has it. Half types are stored as bits, so they need
-    nothing of the device."""
+    """Every real dtype; float64 where the device has it. Half types are stored as bits, so they
+    need nothing of the device."""
     lacking = set() if traits.double else {"float64"}
     storage = frozenset(d.name for d in DTYPES if d.kind != "complex" and d.name not in lacking)
     least = required_claims(storage)

@@ -18,10 +18,40 @@ TYPES: Final = {
     "u8": "uchar", "u16": "ushort", "u32": "uint", "u64": "ulong",
     "f16": "ushort", "bf16": "ushort", "f32": "float", "f64": "double",
 }  # fmt: skip
-_SAME: Final = (
-    "sqrt hypot exp expm1 log log1p log2 log10 erf sin cos tan asin acos atan atan2 sinh cosh tanh "
-    "asinh acosh atanh floor ceil trunc copysign nextafter isnan isinf isfinite signbit pow"
-).split()
+_SAME: Final = [
+    "sqrt",
+    "hypot",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "erf",
+    "sin",
+    "cos",
+    "tan",
+    "asin",
+    "acos",
+    "atan",
+    "atan2",
+    "sinh",
+    "cosh",
+    "tanh",
+    "asinh",
+    "acosh",
+    "atanh",
+    "floor",
+    "ceil",
+    "trunc",
+    "copysign",
+    "nextafter",
+    "isnan",
+    "isinf",
+    "isfinite",
+    "signbit",
+    "pow",
+]
 FLOAT: Final = {name: name for name in _SAME} | {"abs": "fabs", "round": "rint"}
 
 

@@ -1,12 +1,14 @@
-"""pyopencl, and the only file that touches it: one context, one in-order queue, a memory pool, kernels.
+"""pyopencl, and the only file that touches it: one context, one in-order queue, a memory pool,
+kernels.
 
-All threads share the queue: an in-order queue alone makes a buffer that one thread wrote safe to read
-on another, and a freed buffer safe to hand out at once. A lock keeps setting a kernel's arguments and
-queueing it together, because OpenCL keeps arguments in the kernel object.
+All threads share the queue: an in-order queue alone makes a buffer that one thread wrote safe to
+read on another, and a freed buffer safe to hand out at once. A lock keeps setting a kernel's
+arguments and queueing it together, because OpenCL keeps arguments in the kernel object.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import warnings
@@ -290,10 +292,8 @@ class OpenclDriver:
             if self._closed:
                 return
             self._closed = True
-            try:
+            with contextlib.suppress(cl.Error):
                 self._queue.finish()
-            except cl.Error:
-                pass
             self._pool.clear()
             self._programs.clear()
 

@@ -1,7 +1,8 @@
-"""Built-ins of PoCL 3.0 (SLEEF 3.5) that miss the limits of the scalar table, and what to call instead.
+"""Built-ins of PoCL 3.0 (SLEEF 3.5) that miss the limits of the scalar table, and what to call
+instead.
 
-Found by the conformance suite. The texts are those of ``polyback.simt.functions``; they cost a comparison,
-so they are used on every CPU device, where PoCL is what runs.
+Found by the conformance suite. The texts are those of ``polyback.simt.functions``; they cost a
+comparison, so they are used on every CPU device, where PoCL is what runs.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 from typing import Final
 
 _POW: Final = """\
-// A subnormal base is taken for a number near 2^-959. Scale it up by 2^54 and the result down by 2^(54 y),
-// the exponent in two parts because 54 y rounds.
+// A subnormal base is taken for a number near 2^-959. Scale it up by 2^54 and the result down by
+// 2^(54 y), the exponent in two parts because 54 y rounds.
 ${function}${T} ${name}(${T} x, ${T} y)
 {
     if (x == 0 || !(fabs(x) < 2.2250738585072014e-308) || !(fabs(y) < 1000)) return pow(x, y);
@@ -26,8 +27,8 @@ ${function}${T} ${name}(${T} x)
 }
 """
 _TRIGONOMETRY: Final = """\
-// One large, infinite or NaN lane sends all lanes through the reduction for large arguments, which is wrong
-// for small ones: they go separately.
+// One large, infinite or NaN lane sends all lanes through the reduction for large arguments, which
+// is wrong for small ones: they go separately.
 ${function}${T} ${name}(${T} x)
 {
     ${U} small = fabs(x) < (${T})(30000.0f) ? (${U})(-1) : (${U})(0);

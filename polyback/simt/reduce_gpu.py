@@ -1,0 +1,97 @@
+"""Reductions on a GPU: rows and columns (see ``reduce.py`` for the shapes and their reasons)."""
+
+from __future__ import annotations
+
+from string import Template
+from typing import Final
+
+from polyback.simt.driver import Kernel
+from polyback.simt.reduce import HEAD, Frame
+
+GPU_ROWS: Final = Template(
+    HEAD
+    + """\
+    ${shared}${T} fold[${size}];
+    ${index} j = (${index})${group};
+    int lane = ${local_id}, count = 0;
+${decode_kept}
+    ${T} high = ${identity}, middle = ${identity}, low = ${identity};
+    for (${index} r = start + lane; r < stop; r += ${size}) {
+${decode_reduced}
+${body}
+        low = ${combine_low};
+        if (++count % ${chain} == 0) {
+            middle = ${combine_middle_low};
+            low = ${identity};
+            if (count % ${chain2} == 0) {
+                high = ${combine_high_middle};
+                middle = ${identity};
+            }
+        }
+    }
+    middle = ${combine_middle_low};
+    high = ${combine_high_middle};
+    fold[lane] = high;
+    for (int half_size = ${size} / 2; half_size > 0; half_size /= 2) {
+        ${barrier}
+        if (lane < half_size) {
+            ${T} a = fold[lane], b = fold[lane + half_size];
+            fold[lane] = ${combine_ab};
+        }
+    }
+    if (lane == 0) out[q + ${at_result}] = fold[0];
+}
+"""
+)
+
+GPU_COLUMNS: Final = Template(
+    HEAD
+    + """\
+    ${index} j = (${index})${group} * ${size} + ${local_id};
+    if (j >= (${index})n) return;
+    int count = 0;
+${decode_kept}
+    ${T} high = ${identity}, middle = ${identity}, low = ${identity};
+    for (${index} r = start; r < stop; r++) {
+${decode_reduced}
+${body}
+        low = ${combine_low};
+        if (++count % ${chain} == 0) {
+            middle = ${combine_middle_low};
+            low = ${identity};
+            if (count % ${chain2} == 0) {
+                high = ${combine_high_middle};
+                middle = ${identity};
+            }
+        }
+    }
+    middle = ${combine_middle_low};
+    high = ${combine_high_middle};
+    out[q + ${at_result}] = high;
+}
+"""
+)
+
+
+def rows(f: Frame) -> Kernel:
+    """The fastest axis is reduced: a group per output."""
+    return f.finish(GPU_ROWS, f.words() | _words(f))
+
+
+def columns(f: Frame) -> Kernel:
+    """The fastest axis is kept, or rows are short: a work-item per output."""
+    return f.finish(GPU_COLUMNS, f.words() | _words(f))
+
+
+def _words(f: Frame) -> dict[str, str]:
+    loads = f.number_loads()
+    for k in f.inputs:
+        kind = f.one.register(f.program.inputs[k].dtype)
+        loads.append(f"{kind} t{k} = p{k}[o{k} + f{k} + g{k}];")
+    result = f"t{f.program.outputs[0]}"
+    return {
+        "body": "\n".join(f.value(2, loads)),
+        "combine_low": f.combine("low", result),
+        "combine_middle_low": f.combine("middle", "low"),
+        "combine_high_middle": f.combine("high", "middle"),
+    }
