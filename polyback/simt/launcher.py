@@ -12,11 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
-import numpy as np
-
 from polyback.device import Operand
-from polyback.dtype import DType
-from polyback.errors import InvalidArgument
 from polyback.program import Number, Program
 from polyback.simt.dialect import Dialect
 from polyback.simt.driver import Driver, Kernel, Triple
@@ -33,6 +29,7 @@ from polyback.simt.geometry import (
     spans,
     table,
 )
+from polyback.simt.lifting import lift, number
 
 MOST_PLANS: Final = 4096
 # Elements from which a launch is worth a kernel of its own for its mix of dense, broadcast and
@@ -99,6 +96,8 @@ class Launcher:
         """Launch a checked program; nothing happens for empty shapes."""
         if outs[0].view.size == 0:
             return
+        program, constants = lift(program)
+        ins = (*ins, *constants)
         arrays = [x for x in ins if isinstance(x, Operand)]
         alias = aliases(outs, ins)
         packable = self.machine.is_cpu or all(
@@ -191,13 +190,3 @@ def arguments(
             words += (out.buffer, out.view.offset)
     words += plan.tail
     return words
-
-
-def number(value: Number, dtype: DType) -> Any:
-    """A launch's number in its type; out of range as NumPy casts it."""
-    try:
-        with np.errstate(all="ignore"):
-            result = np.asarray(value).astype(dtype.numpy)
-    except (TypeError, ValueError, OverflowError):
-        raise InvalidArgument(f"[elementwise] {value!r} is no {dtype}") from None
-    return int(result) if dtype.kind == "bool" else result.item()

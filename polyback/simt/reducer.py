@@ -15,7 +15,8 @@ from polyback.simt import reduce_cpu, reduce_gpu
 from polyback.simt.driver import Kernel, Triple
 from polyback.simt.elementwise import has_index
 from polyback.simt.geometry import SMALL_INDEX, STRIDED, Walk, blocks, merge, table
-from polyback.simt.launcher import MOST_PLANS, Launcher, number
+from polyback.simt.launcher import MOST_PLANS, Launcher
+from polyback.simt.lifting import lift, number
 from polyback.simt.reduce import COLUMNS, Frame, Spec
 from polyback.view import Shape, View, row_major
 
@@ -66,6 +67,8 @@ class Reducer:
         if has_index(program):
             self._stored(op, out, program, ins, axes)
             return
+        program, constants = lift(program)
+        ins = (*ins, *constants)
         key = (op, program, shape, axes, out.view.strides, tuple(x.view.strides for x in arrays))
         plan = self._plans.get(key)
         if plan is None:
