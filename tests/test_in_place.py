@@ -144,7 +144,7 @@ def test_narrow_types_stay_narrow(device: str, dtype: object) -> None:
         (pb.float32, (2, 2), pb.ShapeError, r"the result is \(2, 2\); the target is \(2,\)"),
         (pb.float32, (3,), pb.ShapeError, "do not broadcast"),
         (pb.float32, "x", TypeError, "unsupported operand"),
-        (pb.float32, np.ones(2), TypeError, "does not support ufuncs"),
+        (pb.float32, np.ones(2), pb.DTypeError, "NumPy array beside a tensor"),
     ],
 )
 def test_a_result_that_does_not_fit_the_target_is_refused(

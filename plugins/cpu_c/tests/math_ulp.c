@@ -81,8 +81,8 @@ static double round_d(double x) { return rint(x); }
 static long double round_l(long double x) { return rintl(x); }
 static double abs_d(double x) { return fabs(x); }
 static long double abs_l(long double x) { return fabsl(x); }
-static double sign_d(double x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
-static long double sign_l(long double x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
+static double sign_d(double x) { return x > 0 ? 1 : x < 0 ? -1 : x != x ? x : 0; }
+static long double sign_l(long double x) { return x > 0 ? 1 : x < 0 ? -1 : x != x ? x : 0; }
 static long double logaddexp_l(long double a, long double b)
 {
     if (a == b || a != a || b != b)

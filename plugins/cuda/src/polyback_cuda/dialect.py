@@ -6,19 +6,58 @@ from typing import Final
 
 from polyback.simt.dialect import Dialect
 
-# Contraction is off for the whole source (-fmad=false in driver.py): a * b + c rounds twice, as the host's
-# arithmetic does, so that random numbers have the same bits everywhere. Matrix products ask for fma.
+# Contraction is off (-fmad=false in compiler.py): a * b + c rounds twice, as the host's arithmetic does,
+# so that random numbers have the same bits everywhere. Matrix products ask for fma by name.
+# The two macros are for compilers that read no <math.h>.
 HEADER: Final = """\
-#define PB_NAN __int_as_float(0x7fc00000)
-#define PB_INFINITY __int_as_float(0x7f800000)
-#undef NAN
-#undef INFINITY
-#define NAN PB_NAN
-#define INFINITY PB_INFINITY"""
+#ifndef NAN
+#define NAN __int_as_float(0x7fffffff)
+#endif
+#ifndef INFINITY
+#define INFINITY __int_as_float(0x7f800000)
+#endif"""
 
 TYPES: Final = {
     "b8": "unsigned char", "i8": "signed char", "i16": "short", "i32": "int", "i64": "long long",
-    "u8": "unsigned char", "u16": "unsigned short", "u32": "unsigned int",
-    "u64": "unsigned long long",
+    "u8": "unsigned char", "u16": "unsigned short", "u32": "unsigned", "u64": "unsigned long long",
     "f16": "unsigned short", "bf16": "unsigned short", "f32": "float", "f64": "double",
 }  # fmt: skip
+# All are overloaded for float and double.
+# Largest errors by NVIDIA's table, in ULP of float32: tan and acosh 4, atan2, hypot, sinh, asinh, atanh 3,
+# pow 4, the rest at most 2.
+_SAME: Final = (
+    "sqrt", "hypot", "exp", "expm1", "log", "log1p", "log2", "log10", "erf", "sin", "cos", "tan",
+    "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "floor",
+    "ceil", "trunc", "copysign", "nextafter", "isnan", "isinf", "isfinite", "signbit", "pow",
+)  # fmt: skip
+FLOAT: Final = {name: name for name in _SAME} | {"abs": "fabs", "round": "rint"}
+
+
+def dialect() -> Dialect:
+    """The words; every device has float64 and the same functions."""
+    return Dialect(
+        header=HEADER,
+        kernel='extern "C" __global__ void',
+        function="__device__ inline ",
+        outlined="__device__ __noinline__ ",
+        memory="",
+        shared="__shared__ ",
+        restrict="__restrict__",
+        group_id=("blockIdx.x", "blockIdx.y", "blockIdx.z"),
+        group_count=("gridDim.x", "gridDim.y", "gridDim.z"),
+        local_id="(int)threadIdx.x",
+        group_shape="__launch_bounds__({n}) ",
+        barrier="__syncthreads();",
+        aligned="__align__({n})",
+        unroll="#pragma unroll",
+        types=TYPES,
+        suffixes={"f32": "f", "i64": "LL", "u32": "u", "u64": "ULL"},
+        reinterpret={
+            "f32": "__uint_as_float", "u32": "__float_as_uint",
+            "f64": "__longlong_as_double", "u64": "(unsigned long long)__double_as_longlong",
+        },
+        builtins={"f32": FLOAT, "f64": FLOAT},
+        multiply_add="fma({a}, {b}, {c})",
+        shuffle_down="__shfl_down_sync(0xffffffffu, {x}, {n})",
+        warp=32,
+    )  # fmt: skip

@@ -52,6 +52,7 @@ def _load_pyopencl() -> Any:
 
 cl: Final = _load_pyopencl()
 T = TypeVar("T")
+STANDARD: Final = "-cl-std=CL1.2"
 CORRECT_DIVISION: Final = "-cl-fp32-correctly-rounded-divide-sqrt"
 KEEPS_BINARIES: Final = ("Portable Computing Language", "NVIDIA CUDA")  # platforms with own caches
 _LOST: Final = {-36, -9999}  # INVALID_COMMAND_QUEUE; NVIDIA's code for a fault on the device
@@ -147,7 +148,7 @@ class OpenclDriver:
         self._programs: dict[str, Any] = {}  # built sources: kernels of one source share it
         self._live = self._cached = self._peak = self._count = 0
         self._closed = False
-        self._options = [CORRECT_DIVISION] if self.traits.correct_division else []
+        self._options = [STANDARD] + [CORRECT_DIVISION] * self.traits.correct_division
         own = device.platform.name.strip() not in KEEPS_BINARIES
         self._binaries = BinaryCache(default_folder()) if own else None
 

@@ -1,0 +1,36 @@
+"""The device: what it claims; everything else is the kernel kit's."""
+
+from __future__ import annotations
+
+from typing import final
+
+from polyback.device import Caps, Limits, Numerics, required_claims
+from polyback.dtype import DTYPES
+from polyback.simt.device import FEATURES, SimtDevice
+from polyback_cuda.dialect import dialect
+from polyback_cuda.driver import CudaDriver, Traits
+
+
+def claims(traits: Traits) -> Caps:
+    """Every real dtype. Half types are stored as bits, so they need nothing of the device."""
+    storage = frozenset(d.name for d in DTYPES if d.kind != "complex")
+    least = required_claims(storage)
+    return Caps(
+        storage=storage,
+        scalars=least.scalars,
+        reductions=least.reductions,
+        matmul=least.matmul,
+        features=FEATURES,
+        numerics=Numerics(),
+        limits=Limits(alignment=traits.alignment, max_allocation=traits.max_allocation),
+        protocol=(1, 0),
+    )
+
+
+@final
+class CudaDevice(SimtDevice):
+    """One NVIDIA GPU."""
+
+    def __init__(self, driver: CudaDriver) -> None:
+        traits = driver.traits
+        super().__init__("cuda", claims(traits), dialect(), traits.machine, driver)

@@ -1,0 +1,61 @@
+"""The host's C++ compiler in nvcc's place: the same kernel source becomes a shared library."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Final, final
+
+from polyback.errors import CompileError
+from polyback_cuda.cache import BinaryCache, default_folder
+from polyback_cuda.compiler import build
+
+HEADER: Final = Path(__file__).with_name("cuda_on_cpu.h")
+# As strict as the options for nvcc: one rounding per operation, no fast math.
+OPTIONS: Final = ("-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-shared", "-w", "-x", "c++")
+_ENTRY: Final = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(')
+_WAITS: Final = re.compile(r"__syncthreads|__shfl_|__syncwarp")
+PREFIX: Final = "pb_run_"
+
+
+def entries(source: str) -> dict[str, bool]:
+    """The kernels of a source, and whether threads of each wait for one another."""
+    found = list(_ENTRY.finditer(source))
+    ends = [m.start() for m in found[1:]] + [len(source)]
+    helpers = bool(_WAITS.search(source[: found[0].start()])) if found else False
+    return {
+        m[1]: helpers or bool(_WAITS.search(source[m.start() : end]))
+        for m, end in zip(found, ends, strict=True)
+    }
+
+
+def with_entries(source: str) -> str:
+    """The source with a function per kernel that runs a whole grid."""
+    lines = ["// the kernels, as they are given to nvcc", source]
+    for name, waits in entries(source).items():
+        lines.append(
+            f'extern "C" const char *{PREFIX}{name}(const unsigned *grid, unsigned threads,\n'
+            f"    const char *given, size_t size)\n"
+            f"{{ return pb_launch({name}, grid, threads, {str(waits).lower()}, given, size); }}"
+        )
+    return "\n".join(lines)
+
+
+@final
+class HostCompiler:
+    """g++ or clang++, about 0.3 s for a source."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._cache = BinaryCache(folder or default_folder().with_name("cuda-simulated"))
+        found = shutil.which("g++") or shutil.which("clang++")
+        if found is None:
+            raise CompileError("[cuda, simulated] needs g++ or clang++ on the path")
+        self._command = [found, *OPTIONS]
+        self._header = HEADER.read_text()
+
+    def compile(self, source: str) -> bytes:
+        """A shared library for the process that runs now."""
+        text = f"{self._header}\n{with_entries(source)}"
+        return build(self._command, text, ".so", self._cache, "for the host")
+

@@ -1,0 +1,151 @@
+"""Every kernel source that the device would make, and many of them as one source.
+
+The kit writes them; nothing here knows what is in them beyond where a kernel begins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from polyback import scalar
+from polyback.device import Caps, required_claims
+from polyback.dtype import DTYPES, DType, bool_, float32, int64
+from polyback.program import Builder, Program, copy_program, fill_program, program
+from polyback.simt.driver import Kernel
+from polyback.simt.elementwise import PACK_BYTES, Spec, kernels
+from polyback.simt.geometry import DENSE, SPLAT, STRIDED
+from polyback.simt.indexing import gather_kernel, scatter_kernel
+from polyback.simt.matmul import element, gpu_kernel
+from polyback.simt.reduce import Renderer as Reduction
+from polyback.simt.reduce import Spec as ReduceSpec
+from polyback.simt.sorting import key_type, keys_kernel, merge_kernel
+from polyback_cuda.dialect import dialect
+from polyback_cuda.driver import GROUP
+
+WORDS: Final = dialect()
+REAL: Final = tuple(d for d in DTYPES if d.kind != "complex")
+CLAIMS: Final[Caps] = required_claims(frozenset(d.name for d in REAL))
+_ENTRY: Final = re.compile(r'(extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?\w+)\(')
+
+
+
+
+# --- programs ---------------------------------------------------------------------------------------
+
+
+def row_programs() -> Iterator[Program]:
+    """Every row that is claimed, on arrays of every type it is claimed for."""
+    for row in scalar.TABLE:
+        if row.arity == 0 or row is scalar.CAST:
+            continue
+        for name in sorted(CLAIMS.scalars.get(row.name, ())):
+            dtype = next(d for d in DTYPES if d.name == name)
+            yield program(lambda *v, row=row: row(*v), *operand_dtypes(row, dtype))
+
+
+def operand_dtypes(row: scalar.Scalar, dtype: DType) -> tuple[DType, ...]:
+    """Of the arrays that ``row`` on ``dtype`` is given."""
+    return (bool_, dtype, dtype) if row is scalar.WHERE else (dtype,) * row.arity
+
+
+def moving_programs() -> Iterator[Program]:
+    """Copies, casts between all types, fills and the index."""
+    for source in REAL:
+        yield fill_program(source)
+        for target in REAL:
+            yield copy_program(source, target)
+    builder = Builder()
+    yield builder.finish(builder.iota())
+
+
+def fused_programs() -> Iterator[Program]:
+    """Chains as the runtime makes them: several outputs, numbers, constants that are hard to write."""
+    E, S = scalar.EXP, scalar.SIN
+    yield program(lambda x, y: E(x * 0.25) * y + S(x) / (y * y + 1.0), float32, float32)
+    yield program(lambda x: (x + 1.0, x * float("inf"), x - float("nan")), float32)
+    yield program(lambda x: scalar.WHERE(x > 0, x, -0.0), float32)
+    yield program(lambda k: (k * -(2**63) + 7).cast(float32), int64)
+
+
+# --- kernels ----------------------------------------------------------------------------------------
+
+
+def elementwise(made: Program) -> dict[str, Kernel]:
+    """Dense in packs, one element at a time, broadcast, strided, and strided with 64-bit indexes."""
+    count = len(made.inputs) + len(made.outputs)
+    arrays = count - sum(i.scalar for i in made.inputs)
+    alias = (-1,) * len(made.outputs)
+    pack = max(1, PACK_BYTES // max(made.dtypes[o].itemsize for o in made.outputs))
+    inputs = arrays - len(made.outputs)
+    splat = (SPLAT,) * inputs + (DENSE,) * len(made.outputs)
+    specs = {
+        "packed": Spec(alias, (DENSE,) * arrays, True, False, pack),
+        "dense": Spec(alias, (DENSE,) * arrays, True),
+        "splat": Spec(alias, splat, True, False, pack),
+        "strided": Spec(alias, (STRIDED,) * arrays, False),
+        "far": Spec(alias, (STRIDED,) * arrays, False, True),
+    }
+    return kernels(made, specs, WORDS, GROUP)
+
+
+def reductions(full: bool) -> Iterator[Kernel]:
+    """Every reduction of every type by rows and columns, and some of programs."""
+    terms = program(lambda a, b: a * b, float32, float32)
+    shifted = program(lambda x: scalar.EXP(x - 1.0), float32)
+    fused = [(scalar.SUM, terms), (scalar.SUM, shifted), (scalar.MAX, shifted)]
+    plain = [
+        (op, copy_program(d, d))
+        for op in scalar.REDUCTIONS
+        for d in REAL
+        if d.name in CLAIMS.reductions[op.name] and (full or d in (float32, int64, bool_))
+    ]
+    for op, made in plain + fused:
+        for columns in (False, True):
+            for wide in (False, True):
+                spec = ReduceSpec(columns, (STRIDED,) * len(made.inputs), wide)
+                yield Reduction(op, made, spec, WORDS, GROUP).kernel("reduction")
+
+
+def others(full: bool) -> Iterator[Kernel]:
+    """Matrix products, gather, scatter, sorting."""
+    types = [d for d in REAL if full or d in (float32, int64, bool_)]
+    for dtype in types:
+        if dtype.name in CLAIMS.matmul:
+            yield gpu_kernel(element(dtype), WORDS)
+        yield scatter_kernel(dtype, False, WORDS, GROUP)
+        if dtype.name in CLAIMS.scalars["add"]:
+            yield scatter_kernel(dtype, True, WORDS, GROUP)
+        yield keys_kernel(dtype, WORDS, GROUP)
+    for size in (1, 2, 4, 8):
+        yield gather_kernel(size, WORDS, GROUP)
+    for code in sorted({key_type(d) for d in REAL}):
+        yield merge_kernel(code, WORDS, GROUP)
+
+
+def sources(full: bool) -> list[str]:
+    """All different sources; without ``full`` a tenth of them, of every family."""
+    programs = [*row_programs(), *moving_programs()]
+    made = [*(programs if full else programs[::12]), *fused_programs()]
+    found = [next(iter(elementwise(p).values())).source for p in made]
+    found += [k.source for k in (*reductions(full), *others(full))]
+    return list(dict.fromkeys(found))
+
+
+# --- one source of many -----------------------------------------------------------------------------
+
+
+def kernel_count(text: str) -> int:
+    """How many kernels a source has."""
+    return len(_ENTRY.findall(text))
+
+
+def batch(texts: Iterable[str]) -> str:
+    """Sources side by side: each in a namespace for its helpers, its kernels numbered, because
+    ``extern "C"`` takes no notice of namespaces."""
+    parts = []
+    for k, text in enumerate(texts):
+        numbered = _ENTRY.sub(rf"\1_{k}(", text)
+        parts.append(f"namespace source_{k} {{\n{numbered}\n}}")
+    return "\n".join(parts)
