@@ -69,8 +69,10 @@ class Array:
         return Operand(self.storage.buffer, self.dtype, view)
 
     def with_view(self, view: View) -> Array:
-        """The same numbers through another view."""
-        return Array(self.device, self.dtype, view, self.storage)
+        """The same numbers through another view. Raises InvalidArgument if it leaves the buffer."""
+        storage = self.storage
+        view.check_within(storage.buffer.nbytes // self.dtype.itemsize)
+        return Array(self.device, self.dtype, view, storage)
 
     def reshape(self, shape: Shape) -> Array:
         """Row-major reshape; a view where possible, else a copy."""

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from polyback_numpy_ref.device import NumpyDevice, array
 
 import polyback as pb
 from polyback import registry
@@ -23,6 +22,7 @@ from polyback.device import (
     DeviceInfo,
     Operand,
 )
+from polyback_numpy_ref.device import NumpyDevice, array
 
 _NUMBERS = itertools.count()
 

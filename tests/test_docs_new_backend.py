@@ -19,7 +19,6 @@ if str(EXAMPLE) not in sys.path:
     sys.path.append(str(EXAMPLE))
 
 import polyback_minimal  # noqa: E402
-
 from polyback import adapters, cli, errors, features, operand_check, registry  # noqa: E402
 from polyback.adapters import Stepwise  # noqa: E402
 from polyback.device import Device  # noqa: E402

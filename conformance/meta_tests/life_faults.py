@@ -9,11 +9,11 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from polyback_numpy_ref.device import HostBuffer
 from seeding import Reference, array, fault
 
 from polyback.device import Operand
 from polyback.errors import PolybackError, UnsupportedOp
+from polyback_numpy_ref.device import HostBuffer
 
 # --- memory -----------------------------------------------------------------------------------
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from polyback_numpy_ref.backend import physical_memory
-from polyback_numpy_ref.device import NumpyDevice, array
 
 from polyback.device import Caps, Device, Operand
 from polyback.program import Program
 from polyback.scalar import Scalar
+from polyback_numpy_ref.backend import physical_memory
+from polyback_numpy_ref.device import NumpyDevice, array
 
 __all__ = ["FAULTS", "Fault", "Reference", "array", "fault", "with_rows"]
 

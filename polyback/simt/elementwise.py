@@ -243,8 +243,9 @@ class Renderer:
 
     def _gpu(self, name: str) -> str:
         words = self._common(name)
-        lines = self.writer.statements(self.program, f"({self.dialect.long})(i + k)")
         packed = self.spec.pack > 1
+        at = f"({self.dialect.long})" + ("(i + k)" if packed else "i")
+        lines = self.writer.statements(self.program, at)
         pad = " " * (8 if packed else 4)
         loads, stores = self._pack_moves() if packed else self._element_moves()
         return GPU.substitute(
@@ -261,8 +262,6 @@ class Renderer:
         """Where element i is in each operand."""
         operands, index = self._operands(), self.index
         lines = [*self._hoisted()]
-        if self.spec.pack == 1:
-            lines.append("const int k = 0;")
         if self.spec.flat:
             for n, (pointer, offset, _) in enumerate(operands):
                 mode = self.spec.modes[n]

@@ -51,7 +51,6 @@ ${kernel} scatter(${dense} out, ${long} q, ${values} x, ${long} o, ${indexes} in
 ${decode}
     for (${long} k = 0; k < length; k++) {
         ${long} at = q + ft + index[p + fi + k * along] * step;
-        ${T} a = out[at], b = x[o + fd + k * from];
         out[at] = ${result};
     }
 }
@@ -71,10 +70,11 @@ def scatter_kernel(dtype: DType, add: bool, dialect: Dialect, group: int) -> Ker
     """Scatter of elements of ``dtype``; only adding cares for more than their size."""
     moved = dtype if add else BY_CODE[UNSIGNED[dtype.itemsize]]
     writer = Writer(dialect)
-    result = writer.apply(scalar.ADD, dtype, "a", "b") if add else "b"
+    value = "x[o + fd + k * from]"
+    result = writer.apply(scalar.ADD, dtype, "out[at]", value) if add else value
     words = _words(moved, dialect, group, "scatter")
     source = SCATTER.substitute(
-        words, result=result, T=dialect.type(moved), helpers="\n".join(writer.helpers.values())
+        words, result=result, helpers="\n".join(writer.helpers.values())
     )
     return Kernel("scatter", source, ("*", "i64") * 3 + ("i64",) * 5 + ("*",), group)
 

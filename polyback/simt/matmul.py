@@ -4,8 +4,8 @@ CPU. Operands are first packed into panels of ROWS rows of A and COLUMNS columns
 element of k, padded with zeros: any strides become dense aligned memory, and the product kernel
 needs no edges inside. Then a work-item makes one ROWS x COLUMNS tile in vector registers, without
 barriers. The tile's loop is an *outlined* function: PoCL keeps variables of a kernel's own loops in
-memory. With float32 in 512-bit vectors 12 x 32 takes 24 of 32 registers; measured on two cores,
-1024^3: 6 x 16 40 GFLOP/s, 12 x 16 93, 12 x 32 111, 14 x 32 99.
+memory, and even there it moves the accumulators to memory and back in every turn, so a turn makes
+UNROLLED steps. With float32 in 512-bit vectors 12 x 32 takes 24 of 32 registers.
 
 GPU. A group of 256 work-items makes a 64 x 64 tile, each work-item 4 x 4 in registers, from slices
 of A and B that the group loads into shared memory DEPTH at a time (the ladder's "2D tile");
@@ -30,23 +30,24 @@ from polyback.simt.geometry import decode
 VECTOR_BYTES: Final = 64
 ROWS: Final = 12
 VECTORS: Final = 2  # of a tile's width
+UNROLLED: Final = 4  # steps of k per turn of the loop; panels are padded to a multiple of it
 BLOCK: Final = 64
 TILE: Final = 64  # GPU: rows and columns of a group
 DEPTH: Final = 16
 EACH: Final = 4  # GPU: rows and columns of a work-item
 GROUP: Final = (TILE // EACH) ** 2
 
-# panel p holds lines [p * width, ...): to[((batch * panels + p) * depth + k) * width + line]
+# panel p holds lines [p * width, ...): to[((batch * panels + p) * padded + k) * width + line]
 PACK: Final = Template("""\
 ${header}
 ${kernel} pack(${source} x, ${long} o, ${target} to, ${long} lines, ${long} depth, ${long} width,
-    ${long} line_step, ${long} k_step, ${long} panels, ${words} table)
+    ${long} line_step, ${long} k_step, ${long} panels, ${long} padded, ${words} table)
 {
     ${long} batch = ${group} / panels, panel = ${group} % panels;
     ${long} first = panel * width;
 ${decode}
     ${source} from = x + o + f0 + first * line_step;
-    to += (batch * panels + panel) * depth * width;
+    to += (batch * panels + panel) * padded * width;
     ${long} count = min(width, lines - first);
     if (k_step == 1)  // along the lines, which are dense
         for (${long} line = 0; line < count; line++)
@@ -57,12 +58,17 @@ ${decode}
                 to[k * width + line] = from[line * line_step + k * k_step];
     for (${long} k = 0; k < depth; k++)
         for (${long} line = count; line < width; line++) to[k * width + line] = 0;
+    for (${long} e = depth * width; e < padded * width; e++) to[e] = 0;
 }
 """)
 
 TILE_CPU: Final = Template("""\
 ${header}
 ${contract}
+// One k: a row of B's panel times each element of A's.
+#define STEP(u) { \\
+${multiply} \\
+    }
 ${outlined}void pb_tile(${source} a, ${source} b, ${target} c, ${long} depth, ${long} row_step,
     ${long} column_step, int rows, int columns)
 {
@@ -71,8 +77,8 @@ ${outlined}void pb_tile(${source} a, ${source} b, ${target} c, ${long} depth, ${
     for (${long} k = 0; k < depth;) {
         ${long} stop = min(depth, k + ${block});
 ${clear}
-        for (; k < stop; k++, a += ${rows}, b += ${width}) {
-${multiply}
+        for (; k < stop; k += ${unrolled}, a += ${unrolled} * ${rows}, b += ${unrolled} * ${width}) {
+${steps}
         }
 ${accumulate}
     }
@@ -185,7 +191,7 @@ def pack_kernel(dtype: DType, dialect: Dialect) -> Kernel:
     """Packs A or B; by size of the element."""
     words = _words(BY_CODE[UNSIGNED[dtype.itemsize]], dialect)
     source = PACK.substitute(words, decode=_decode("batch", ["f0"], dialect))
-    return Kernel("pack", source, ("*", "i64", "*", *["i64"] * 6, "*"))
+    return Kernel("pack", source, ("*", "i64", "*", *["i64"] * 7, "*"))
 
 
 def cpu_kernel(dtype: DType, dialect: Dialect) -> Kernel:
@@ -194,14 +200,13 @@ def cpu_kernel(dtype: DType, dialect: Dialect) -> Kernel:
     assert wide is not None
     n, name = lanes(kind), dialect.types[kind.code]
     vector = dialect.type(kind, n)
-    pad = " " * 12
     sums = [(i, j) for i in range(ROWS) for j in range(VECTORS)]
     clear = [
         f"{vector} " + ", ".join(f"c{i}_{j} = 0" for j in range(VECTORS)) + ";" for i in range(ROWS)
     ]
-    step = [f"{vector} b{j} = {wide.load.format(n=n, p=f'b + {j * n}')};" for j in range(VECTORS)]
+    step = [f"{vector} b{j} = {wide.load.format(n=n, p=f'b + (u) * {width(kind)} + {j * n}')};" for j in range(VECTORS)]
     for i in range(ROWS):
-        step.append(f"{name} a{i} = a[{i}];")
+        step.append(f"{name} a{i} = a[(u) * {ROWS} + {i}];")
         for j in range(VECTORS):
             product = dialect.multiply_add.format(a=f"a{i}", b=f"b{j}", c=f"c{i}_{j}")
             step.append(f"c{i}_{j} = {product};")
@@ -216,7 +221,9 @@ def cpu_kernel(dtype: DType, dialect: Dialect) -> Kernel:
         width=str(width(kind)),
         block=str(BLOCK),
         clear="\n".join(" " * 8 + line for line in clear),
-        multiply="\n".join(pad + line for line in step),
+        multiply=" \\\n".join(" " * 4 + line for line in step),
+        steps="\n".join(f"            STEP({u})" for u in range(UNROLLED)),
+        unrolled=str(UNROLLED),
         accumulate="\n".join(" " * 8 + line for line in add),
         store=store,
         spill=spill,

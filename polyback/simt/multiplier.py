@@ -16,6 +16,7 @@ from polyback.simt.launcher import Launcher
 from polyback.simt.matmul import (
     ROWS,
     TILE,
+    UNROLLED,
     cpu_kernel,
     element,
     gpu_kernel,
@@ -74,7 +75,8 @@ class Multiplier:
         launcher, dtype = self.launcher, element(a.dtype)
         m, k, n = *a.view.shape[-2:], b.view.shape[-1]
         columns, dialect = width(dtype), launcher.dialect
-        left, right = blocks(m, ROWS) * ROWS * k, blocks(n, columns) * columns * k
+        padded = blocks(k, UNROLLED) * UNROLLED
+        left, right = blocks(m, ROWS) * ROWS * padded, blocks(n, columns) * columns * padded
         held: list[Any] = []
         try:
             av, bv = a.view, b.view
@@ -83,7 +85,7 @@ class Multiplier:
             compiled = launcher.compiled(("product", dtype), lambda: cpu_kernel(dtype, dialect))
             view = out.view
             walk = _batches([view])
-            words = (packed_a, packed_b, out.buffer, view.offset, m, n, k, view.strides[-2],
+            words = (packed_a, packed_b, out.buffer, view.offset, m, n, padded, view.strides[-2],
                      view.strides[-1], left if a_batches > 1 else 0, right if b_batches > 1 else 0,
                      launcher.table(table(walk)))  # fmt: skip
             groups = (blocks(m, ROWS), blocks(n, columns), walk.size)
@@ -101,13 +103,14 @@ class Multiplier:
         if all(s == 0 or n == 1 for s, n in zip(view.strides[:-2], view.shape[:-2], strict=True)):
             view = View(view.shape[-2:], view.strides[-2:], view.offset)
         walk, panels = _batches([view]), blocks(lines, size)
-        buffer = launcher.driver.allocate(walk.size * panels * size * depth * x.dtype.itemsize)
+        padded = blocks(depth, UNROLLED) * UNROLLED
+        buffer = launcher.driver.allocate(walk.size * panels * size * padded * x.dtype.itemsize)
         held.append(buffer)
         dialect = launcher.dialect
         compiled = launcher.compiled(
             ("pack", x.dtype.itemsize), lambda: pack_kernel(x.dtype, dialect)
         )
-        words = (x.buffer, view.offset, buffer, lines, depth, size, line_step, k_step, panels,
+        words = (x.buffer, view.offset, buffer, lines, depth, size, line_step, k_step, panels, padded,
                  launcher.table(table(walk)))  # fmt: skip
         launcher.driver.launch(compiled, (walk.size * panels, 1, 1), words)
         return buffer, walk.size

@@ -13,8 +13,6 @@ import pytest
 if str(broken_plugins.NUMPY_REF) not in sys.path:
     sys.path.append(str(broken_plugins.NUMPY_REF))
 
-from polyback_numpy_ref.device import NumpyDevice
-
 from polyback import registry
 from polyback.config import Config
 from polyback.device import (
@@ -26,6 +24,7 @@ from polyback.device import (
     DeviceInfo,
     Unavailable,
 )
+from polyback_numpy_ref.device import NumpyDevice
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from polyback_cpu_c.backend import CpuBackend
-from polyback_cpu_c.device import CpuDevice
 
 from polyback.config import Config
 from polyback.device import Operand
@@ -15,6 +13,8 @@ from polyback.dtype import dtype_of
 from polyback.program import Program
 from polyback.scalar import Reduction
 from polyback.view import View
+from polyback_cpu_c.backend import CpuBackend
+from polyback_cpu_c.device import CpuDevice
 
 
 def open_device(**options: Any) -> CpuDevice:

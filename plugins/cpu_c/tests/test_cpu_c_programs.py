@@ -7,7 +7,6 @@ import pytest
 from cpu_c_lab import get, new, open_device, put, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from polyback_cpu_c import layout
 
 from polyback import scalar
 from polyback.device import Operand
@@ -15,6 +14,7 @@ from polyback.dtype import bool_, float32, float64, int32, int64, uint8
 from polyback.program import Input, Instr, Program, copy_program, program
 from polyback.scalar import MAXIMUM, SUM, WHERE
 from polyback.view import View
+from polyback_cpu_c import layout
 
 DEVICE = open_device()
 

@@ -13,12 +13,13 @@ from polyback import scalar
 from polyback.device import Caps, required_claims
 from polyback.dtype import DTYPES, DType, bool_, float32, int64
 from polyback.program import Builder, Program, copy_program, fill_program, program
+from polyback.simt import reduce_gpu
 from polyback.simt.driver import Kernel
 from polyback.simt.elementwise import PACK_BYTES, Spec, kernels
 from polyback.simt.geometry import DENSE, SPLAT, STRIDED
 from polyback.simt.indexing import gather_kernel, scatter_kernel
 from polyback.simt.matmul import element, gpu_kernel
-from polyback.simt.reduce import Renderer as Reduction
+from polyback.simt.reduce import Frame
 from polyback.simt.reduce import Spec as ReduceSpec
 from polyback.simt.sorting import key_type, keys_kernel, merge_kernel
 from polyback_cuda.dialect import dialect
@@ -105,7 +106,8 @@ def reductions(full: bool) -> Iterator[Kernel]:
         for columns in (False, True):
             for wide in (False, True):
                 spec = ReduceSpec(columns, (STRIDED,) * len(made.inputs), wide)
-                yield Reduction(op, made, spec, WORDS, GROUP).kernel("reduction")
+                frame = Frame(op, made, spec, WORDS, GROUP)
+                yield reduce_gpu.columns(frame) if columns else reduce_gpu.rows(frame)
 
 
 def others(full: bool) -> Iterator[Kernel]:

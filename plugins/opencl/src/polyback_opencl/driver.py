@@ -272,6 +272,8 @@ class OpenclDriver:
         """Queue it and return."""
         kernel, local = compiled
         values = [a.handle if isinstance(a, OpenclBuffer) else a for a in arguments]
+        if None in values:  # to OpenCL a null pointer, and then a crash
+            raise InvalidArgument("[opencl] an operand's buffer has been freed")
         size = (groups[0] * local[0], groups[1], groups[2])
         with self._lock:
             self._check_open()

@@ -4,7 +4,8 @@
 // kernel never waits, else as fibres, each with a stack of its own, that hand over at every barrier and
 // shuffle. So there is one host thread, and __shared__ is static memory. It shows wrong arithmetic, wrong
 // indices, missing arguments and barriers that not all threads reach; it shows no races and no speed.
-#pragma once
+#ifndef PB_CUDA_ON_CPU
+#define PB_CUDA_ON_CPU
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -257,3 +258,4 @@ static const char *pb_launch(void (*kernel)(P...), const unsigned *grid, unsigne
             }
     return pb_fault;
 }
+#endif
