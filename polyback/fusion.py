@@ -193,19 +193,18 @@ def evaluate(root: Pending) -> Storage:
     if root.storage is not None:
         return root.storage
     writer = _Writer(root)
-    outputs = [n for n in writer.nodes if n is root or n.is_owned]
-    storages = [Storage(root.device, _nbytes(n)) for n in outputs]
-    outs = [
-        Operand(s.buffer, n.dtype, View.contiguous(n.shape))
-        for n, s in zip(outputs, storages, strict=True)
-    ]
-    if 0 not in root.shape:
+    outputs = [n for n in writer.nodes if n is root or n.is_owned] if root.nodes > 1 else [root]
+    view, outs, storages = View.contiguous(root.shape), [], []
+    for node in outputs:
+        storage = Storage(root.device, view.size * node.dtype.itemsize)
+        storages.append(storage)
+        outs.append(Operand(storage.buffer, node.dtype, view))
+    if view.size:
         launch_program(root.device, writer.program(outputs), outs, writer.operands())
     for node, storage in zip(outputs, storages, strict=True):
         node.storage = storage
         node.args = ()  # lets go of what was read
-    assert root.storage is not None
-    return root.storage
+    return storages[-1]  # the root is evaluated last
 
 
 def evaluate_into(root: Pending, storage: Storage, view: View) -> None:
@@ -266,10 +265,3 @@ def before_write(storage: Storage, but: set[int] | None = None) -> None:
         if node is not None and node.storage is None and not (but and id(node) in but):
             evaluate(node)
     storage.readers.clear()
-
-
-def _nbytes(node: Pending) -> int:
-    size = node.dtype.itemsize
-    for n in node.shape:
-        size *= n
-    return size

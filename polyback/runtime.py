@@ -128,29 +128,19 @@ class Storage:
     def __init__(self, device: Device, nbytes: int) -> None:
         self.buffer: Any = None
         self.device = device
-        self.protocol = device.protocol  # the one that made the buffer gets it back
-        self.buffer = _allocate(device, nbytes)
+        self.protocol = protocol = device.protocol  # the one that made the buffer gets it back
+        try:
+            self.buffer = protocol.allocate(nbytes)
+        except OutOfMemory:
+            gc.collect()  # cycles that hold tensors
+            device.trim()
+            self.buffer = protocol.allocate(nbytes)
         self.version = 0
         self.readers: list[weakref.ref[Any]] = []
 
     def __del__(self) -> None:
         if self.buffer is not None:
             self.protocol.free(self.buffer)
-
-
-def _allocate(device: Device, nbytes: int) -> Any:
-    limit = device.caps.limits.max_allocation
-    try:
-        if limit is not None and nbytes > limit:
-            raise OutOfMemory(
-                f"[allocate] {nbytes} bytes on {device}; one allocation holds at most {limit}",
-                requested=nbytes, limit=limit,
-            )  # fmt: skip
-        return device.protocol.allocate(nbytes)
-    except OutOfMemory:
-        gc.collect()  # cycles that hold tensors
-        device.trim()
-        return device.protocol.allocate(nbytes)
 
 
 def launch(
@@ -184,9 +174,13 @@ def launch_program(
     device: Device, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
 ) -> None:
     """Launch an elementwise program."""
-    if config().debug >= 2:
-        print(program)
     missing = device.missing(program)
+    debug = config().debug
+    if not missing and not debug:  # the usual case, at little cost
+        device.protocol.elementwise(program, outs, ins)
+        return
+    if debug >= 2:
+        print(program)
     what = f"elementwise {', '.join(missing)}" if missing else "elementwise"
     launch(
         device,

@@ -27,8 +27,9 @@ class Wide:
     """
 
     type: str  # "{type}{n}"
-    load: str  # from address {p}: any alignment of the element type
-    store: str  # {x} to address {p}
+    declare: str  # a helper that load and store need; {size} bytes per element
+    load: str  # from address {p} in {memory}: aligned as an element is
+    store: str  # {x} to address {p} in {memory}
     convert: str  # {x}, lane by lane
     reinterpret: str  # the bits of {x}
     lanes: Mapping[str, int]  # by dtype code; a program whose types are not all here stays scalar

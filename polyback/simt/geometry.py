@@ -28,7 +28,7 @@ class Machine:
     is_cpu: bool
     units: int  # cores, or multiprocessors
     group: int = 256  # work-items of a group
-    shared_bytes: int = 32768  # that a group may share
+    vector_bytes: int = 64  # of a CPU's registers
 
 
 @final

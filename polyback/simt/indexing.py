@@ -73,9 +73,7 @@ def scatter_kernel(dtype: DType, add: bool, dialect: Dialect, group: int) -> Ker
     value = "x[o + fd + k * from]"
     result = writer.apply(scalar.ADD, dtype, "out[at]", value) if add else value
     words = _words(moved, dialect, group, "scatter")
-    source = SCATTER.substitute(
-        words, result=result, helpers="\n".join(writer.helpers.values())
-    )
+    source = SCATTER.substitute(words, result=result, helpers="\n".join(writer.helpers.values()))
     return Kernel("scatter", source, ("*", "i64") * 3 + ("i64",) * 5 + ("*",), group)
 
 

@@ -1,8 +1,8 @@
 """Matrix products: kernels.
 
-CPU. Operands are first packed into panels of ROWS rows of A and COLUMNS columns of B, element by
+CPU. Operands are first packed into panels of rows of A and columns of B, element by
 element of k, padded with zeros: any strides become dense aligned memory, and the product kernel
-needs no edges inside. Then a work-item makes one ROWS x COLUMNS tile in vector registers, without
+needs no edges inside. Then a work-item makes one tile in vector registers, without
 barriers. The tile's loop is an *outlined* function: PoCL keeps variables of a kernel's own loops in
 memory, and even there it moves the accumulators to memory and back in every turn, so a turn makes
 UNROLLED steps. With float32 in 512-bit vectors 12 x 32 takes 24 of 32 registers.
@@ -17,18 +17,18 @@ error holds for the worst terms too.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from string import Template
-from typing import Final
+from typing import Final, final
 
 from polyback import scalar
 from polyback.dtype import DType
 from polyback.simt.dialect import BY_CODE, UNSIGNED, Dialect
 from polyback.simt.driver import Kernel
 from polyback.simt.expression import Writer
-from polyback.simt.geometry import decode
+from polyback.simt.geometry import Machine, decode
+from polyback.simt.vectors import vector_words
 
-VECTOR_BYTES: Final = 64
-ROWS: Final = 12
 VECTORS: Final = 2  # of a tile's width
 UNROLLED: Final = 4  # steps of k per turn of the loop; panels are padded to a multiple of it
 BLOCK: Final = 64
@@ -65,20 +65,24 @@ ${decode}
 TILE_CPU: Final = Template("""\
 ${header}
 ${contract}
-// One k: a row of B's panel times each element of A's.
+${declare}
+// ``zero`` has a vector's type so that the compiler uses vectors of that size, which it prefers half
+// as long in a function that takes none. One k: a row of B's panel times each element of A's.
 #define STEP(u) { \\
 ${multiply} \\
     }
 ${outlined}void pb_tile(${source} a, ${source} b, ${target} c, ${long} depth, ${long} row_step,
-    ${long} column_step, int rows, int columns)
+    ${long} column_step, int rows, int columns, ${V} zero)
 {
     ${V} total[${rows}][${vectors}];
-    for (int i = 0; i < ${rows}; i++) for (int j = 0; j < ${vectors}; j++) total[i][j] = 0;
+    for (int i = 0; i < ${rows}; i++) for (int j = 0; j < ${vectors}; j++) total[i][j] = zero;
     for (${long} k = 0; k < depth;) {
         ${long} stop = min(depth, k + ${block});
 ${clear}
-        for (; k < stop; k += ${unrolled}, a += ${unrolled} * ${rows}, b += ${unrolled} * ${width}) {
+        for (; k < stop; k += ${unrolled}) {
 ${steps}
+            a += ${unrolled} * ${rows};
+            b += ${unrolled} * ${width};
         }
 ${accumulate}
     }
@@ -103,7 +107,7 @@ ${decode}
     int columns = (int)min((${long})${width}, n - j * ${width});
     pb_tile(a + batch * a_step + i * depth * ${rows}, b + batch * b_step + j * depth * ${width},
         c + o + f0 + i * ${rows} * row_step + j * ${width} * column_step, depth, row_step,
-        column_step, rows, columns);
+        column_step, rows, columns, (${V})(0));
 }
 """)
 
@@ -177,14 +181,24 @@ def element(dtype: DType) -> DType:
     return BY_CODE[UNSIGNED[dtype.itemsize]] if dtype.is_integer else dtype
 
 
-def width(dtype: DType) -> int:
-    """Columns of a CPU's tile."""
-    return VECTORS * lanes(dtype)
+@final
+@dataclass(frozen=True)
+class Tile:
+    """What a work-item of a CPU makes: ``rows`` x VECTORS vectors of ``lanes`` elements."""
+
+    rows: int
+    lanes: int
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return VECTORS * self.lanes
 
 
-def lanes(dtype: DType) -> int:
-    """Elements of a vector; no more than 16 are one type."""
-    return min(16, VECTOR_BYTES // dtype.itemsize)
+def tile(dtype: DType, machine: Machine) -> Tile:
+    """24 accumulators where there are 32 registers (vectors of 64 bytes), 12 where there are 16."""
+    wide = machine.vector_bytes >= 64
+    return Tile(12 if wide else 6, max(2, min(16, machine.vector_bytes // dtype.itemsize)))
 
 
 def pack_kernel(dtype: DType, dialect: Dialect) -> Kernel:
@@ -194,31 +208,40 @@ def pack_kernel(dtype: DType, dialect: Dialect) -> Kernel:
     return Kernel("pack", source, ("*", "i64", "*", *["i64"] * 7, "*"))
 
 
-def cpu_kernel(dtype: DType, dialect: Dialect) -> Kernel:
+def cpu_kernel(dtype: DType, shape: Tile, dialect: Dialect) -> Kernel:
     """The product of packed operands."""
     wide, kind = dialect.wide, element(dtype)
     assert wide is not None
-    n, name = lanes(kind), dialect.types[kind.code]
+    n, name = shape.lanes, dialect.types[kind.code]
     vector = dialect.type(kind, n)
-    sums = [(i, j) for i in range(ROWS) for j in range(VECTORS)]
+    sums = [(i, j) for i in range(shape.rows) for j in range(VECTORS)]
     clear = [
-        f"{vector} " + ", ".join(f"c{i}_{j} = 0" for j in range(VECTORS)) + ";" for i in range(ROWS)
+        f"{vector} " + ", ".join(f"c{i}_{j} = zero" for j in range(VECTORS)) + ";"
+        for i in range(shape.rows)
     ]
-    step = [f"{vector} b{j} = {wide.load.format(n=n, p=f'b + (u) * {width(kind)} + {j * n}')};" for j in range(VECTORS)]
-    for i in range(ROWS):
-        step.append(f"{name} a{i} = a[(u) * {ROWS} + {i}];")
+    words = vector_words(dialect, kind, n)
+    step = []
+    for j in range(VECTORS):
+        where = f"b + (u) * {shape.width} + {j * n}"
+        load = wide.load.format(p=where, memory=dialect.memory, **words)
+        step.append(f"{vector} b{j} = {load};")
+    for i in range(shape.rows):
+        step.append(f"{name} a{i} = a[(u) * {shape.rows} + {i}];")
         for j in range(VECTORS):
             product = dialect.multiply_add.format(a=f"a{i}", b=f"b{j}", c=f"c{i}_{j}")
             step.append(f"c{i}_{j} = {product};")
     add = [f"total[{i}][{j}] += c{i}_{j};" for i, j in sums]
-    store = wide.store.format(n=n, x="total[i][j]", p=f"c + i * row_step + j * {n}")
-    spill = wide.store.format(n=n, x="total[i][j]", p=f"line + j * {n}")
+    store = wide.store.format(
+        x="total[i][j]", p=f"c + i * row_step + j * {n}", memory=dialect.memory, **words
+    )
+    spill = wide.store.format(x="total[i][j]", p=f"line + j * {n}", memory="", **words)
     source = TILE_CPU.substitute(
         _words(kind, dialect),
         V=vector,
-        rows=str(ROWS),
+        declare=wide.declare.format(**words),
+        rows=str(shape.rows),
         vectors=str(VECTORS),
-        width=str(width(kind)),
+        width=str(shape.width),
         block=str(BLOCK),
         clear="\n".join(" " * 8 + line for line in clear),
         multiply=" \\\n".join(" " * 4 + line for line in step),

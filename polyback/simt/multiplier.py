@@ -14,14 +14,13 @@ from polyback.program import Program, fill_program, program
 from polyback.simt.geometry import Walk, blocks, merge, table
 from polyback.simt.launcher import Launcher
 from polyback.simt.matmul import (
-    ROWS,
     TILE,
     UNROLLED,
     cpu_kernel,
     element,
     gpu_kernel,
     pack_kernel,
-    width,
+    tile,
 )
 from polyback.simt.reducer import Reducer
 from polyback.view import View
@@ -74,21 +73,24 @@ class Multiplier:
     def _packed(self, out: Operand, a: Operand, b: Operand) -> None:
         launcher, dtype = self.launcher, element(a.dtype)
         m, k, n = *a.view.shape[-2:], b.view.shape[-1]
-        columns, dialect = width(dtype), launcher.dialect
+        shape, dialect = tile(dtype, launcher.machine), launcher.dialect
+        rows, columns = shape.rows, shape.width
         padded = blocks(k, UNROLLED) * UNROLLED
-        left, right = blocks(m, ROWS) * ROWS * padded, blocks(n, columns) * columns * padded
+        left, right = blocks(m, rows) * rows * padded, blocks(n, columns) * columns * padded
         held: list[Any] = []
         try:
             av, bv = a.view, b.view
-            packed_a, a_batches = self._pack(a, m, k, ROWS, av.strides[-2], av.strides[-1], held)
+            packed_a, a_batches = self._pack(a, m, k, rows, av.strides[-2], av.strides[-1], held)
             packed_b, b_batches = self._pack(b, n, k, columns, bv.strides[-1], bv.strides[-2], held)
-            compiled = launcher.compiled(("product", dtype), lambda: cpu_kernel(dtype, dialect))
+            compiled = launcher.compiled(
+                ("product", dtype), lambda: cpu_kernel(dtype, shape, dialect)
+            )
             view = out.view
             walk = _batches([view])
             words = (packed_a, packed_b, out.buffer, view.offset, m, n, padded, view.strides[-2],
                      view.strides[-1], left if a_batches > 1 else 0, right if b_batches > 1 else 0,
                      launcher.table(table(walk)))  # fmt: skip
-            groups = (blocks(m, ROWS), blocks(n, columns), walk.size)
+            groups = (blocks(m, rows), blocks(n, columns), walk.size)
             launcher.driver.launch(compiled, groups, words)
         finally:
             for buffer in held:

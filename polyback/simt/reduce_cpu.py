@@ -151,7 +151,7 @@ def _row_words(f: Frame) -> dict[str, str]:
             "clear_low": f"low = {f.identity()};",
             "middle_low": f"middle = {f.combine('middle', 'low')};",
             "high_middle": f"high = {f.combine('high', 'middle')};",
-            "spill": f.vectors.store(f.dtype, "some", "high") + ";",
+            "spill": f.vectors.store(f.dtype, "some", "high", "") + ";",
         }  # fmt: skip
     every = f"for (int k = 0; k < {LANES}; k++)"
     loads = f.number_loads()
@@ -192,7 +192,7 @@ def _column_words(f: Frame) -> dict[str, str]:
     store = "for (int k = 0; k < width; k++) out[k * step] = high[k];"
     if f.vectors is not None:
         kind = f.dialect.types[f.dtype.code]
-        whole = f.vectors.store(f.dtype, f"some + k * {lanes}", "high[k]")
+        whole = f.vectors.store(f.dtype, f"some + k * {lanes}", "high[k]", "")
         store = (
             f"{kind} some[{COLUMNS}];\n"
             f"    for (int k = 0; k < {COLUMNS // lanes}; k++) {whole};\n"

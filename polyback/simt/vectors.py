@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import final
 
 from polyback.dtype import DType
-from polyback.simt.dialect import Wide
+from polyback.simt.dialect import Dialect, Wide
 from polyback.simt.expression import Writer
 from polyback.simt.geometry import SPLAT
 
@@ -59,20 +59,28 @@ class Vectors:
             f"else {some}({pointer} + {at}, {value}, {count});",
         ]
 
-    def load(self, dtype: DType, pointer: str) -> str:
-        """A whole vector; bytes of bool become a mask."""
-        text = self._wide.load.format(n=self.writer.lanes, p=pointer)
+    def load(self, dtype: DType, pointer: str, memory: str | None = None) -> str:
+        """A whole vector; bytes of bool become a mask. ``memory`` is "" for private memory."""
+        form = self._declared(dtype, memory)
+        text = self._wide.load.format(p=pointer, **form)
         if dtype.kind != "bool":
             return text
         kind = self.writer.dialect.types[f"i{8 * self.main.itemsize}"]
         return f"-{self._wide.convert.format(type=kind, n=self.writer.lanes, x=text)}"
 
-    def store(self, dtype: DType, pointer: str, value: str) -> str:
+    def store(self, dtype: DType, pointer: str, value: str, memory: str | None = None) -> str:
         """A whole vector; a mask becomes bytes of 0 and 1."""
         if dtype.kind == "bool":
             kind = self.writer.dialect.types["b8"]
             value = self._wide.convert.format(type=kind, n=self.writer.lanes, x=f"{value} & 1")
-        return self._wide.store.format(n=self.writer.lanes, p=pointer, x=value)
+        return self._wide.store.format(p=pointer, x=value, **self._declared(dtype, memory))
+
+    def _declared(self, dtype: DType, memory: str | None) -> dict[str, str]:
+        """The words of a load or store, whose type is declared as a helper."""
+        dialect = self.writer.dialect
+        words = vector_words(dialect, dtype, self.writer.lanes)
+        self.helpers[f"vector {dtype.code}"] = self._wide.declare.format(**words)
+        return words | {"memory": dialect.memory if memory is None else memory}
 
     def partial_load(self, dtype: DType) -> str:
         """The helper that loads ``count`` elements; the other lanes are 0."""
@@ -83,7 +91,7 @@ class Vectors:
 {{
     {lane} some[{n}];
     for (int k = 0; k < {n}; k++) some[k] = k < count ? p[k] : 0;
-    return {self.load(dtype, "some")};
+    return {self.load(dtype, "some", "")};
 }}"""
         return name
 
@@ -95,7 +103,7 @@ class Vectors:
 {dialect.outlined}void {name}({dialect.memory}{lane} *p, {self.kind(dtype)} x, int count)
 {{
     {lane} some[{n}];
-    {self.store(dtype, "some", "x")};
+    {self.store(dtype, "some", "x", "")};
     for (int k = 0; k < {n} && k < count; k++) p[k] = some[k];
 }}"""
         return name
@@ -108,8 +116,13 @@ class Vectors:
 {dialect.outlined}{kind} {name}({kind} x, int count)
 {{
     {lane} some[{n}];
-    {self.store(dtype, "some", "x")};
+    {self.store(dtype, "some", "x", "")};
     for (int k = count; k < {n}; k++) some[k] = {rest};
-    return {self.load(dtype, "some")};
+    return {self.load(dtype, "some", "")};
 }}"""
         return name
+
+
+def vector_words(dialect: Dialect, dtype: DType, lanes: int) -> dict[str, str]:
+    """What the formats of :class:`Wide` name."""
+    return {"type": dialect.types[dtype.code], "n": str(lanes), "size": str(dtype.itemsize)}

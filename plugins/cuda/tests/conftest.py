@@ -1,4 +1,5 @@
-"""The tests run from the source tree: polyback-cuda needs no installation, and pycuda none either."""
+"""The tests run from the source tree: polyback-cuda needs no installation, and pycuda none
+either."""
 
 from __future__ import annotations
 

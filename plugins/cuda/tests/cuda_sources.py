@@ -31,9 +31,7 @@ CLAIMS: Final[Caps] = required_claims(frozenset(d.name for d in REAL))
 _ENTRY: Final = re.compile(r'(extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?\w+)\(')
 
 
-
-
-# --- programs ---------------------------------------------------------------------------------------
+# --- programs -------------------------------------------------------------------------------------
 
 
 def row_programs() -> Iterator[Program]:
@@ -62,19 +60,21 @@ def moving_programs() -> Iterator[Program]:
 
 
 def fused_programs() -> Iterator[Program]:
-    """Chains as the runtime makes them: several outputs, numbers, constants that are hard to write."""
-    E, S = scalar.EXP, scalar.SIN
-    yield program(lambda x, y: E(x * 0.25) * y + S(x) / (y * y + 1.0), float32, float32)
+    """Chains as the runtime makes them: several outputs, numbers, constants that are hard to
+    write."""
+    exp, sin = scalar.EXP, scalar.SIN
+    yield program(lambda x, y: exp(x * 0.25) * y + sin(x) / (y * y + 1.0), float32, float32)
     yield program(lambda x: (x + 1.0, x * float("inf"), x - float("nan")), float32)
     yield program(lambda x: scalar.WHERE(x > 0, x, -0.0), float32)
     yield program(lambda k: (k * -(2**63) + 7).cast(float32), int64)
 
 
-# --- kernels ----------------------------------------------------------------------------------------
+# --- kernels --------------------------------------------------------------------------------------
 
 
 def elementwise(made: Program) -> dict[str, Kernel]:
-    """Dense in packs, one element at a time, broadcast, strided, and strided with 64-bit indexes."""
+    """Dense in packs, one element at a time, broadcast, strided, and strided with 64-bit
+    indexes."""
     count = len(made.inputs) + len(made.outputs)
     arrays = count - sum(i.scalar for i in made.inputs)
     alias = (-1,) * len(made.outputs)
@@ -135,7 +135,7 @@ def sources(full: bool) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-# --- one source of many -----------------------------------------------------------------------------
+# --- one source of many ---------------------------------------------------------------------------
 
 
 def kernel_count(text: str) -> int:

@@ -1,4 +1,5 @@
-"""On a machine without driver, GPU or pycuda the plugin says so, quickly, and nothing else changes."""
+"""On a machine without driver, GPU or pycuda the plugin says so, quickly, and nothing else
+changes."""
 
 from __future__ import annotations
 

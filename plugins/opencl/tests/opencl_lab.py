@@ -30,7 +30,7 @@ def open_as_gpu() -> Any:
     from polyback_opencl.device import OpenclDevice
 
     opened = driver.OpenclDriver(driver.devices()[0])
-    opened.traits = replace(opened.traits, machine=Machine(False, 4, 256, 32768))
+    opened.traits = replace(opened.traits, machine=Machine(False, 4, 256))
     return OpenclDevice(opened)
 
 

@@ -118,17 +118,20 @@ def test_reductions(device, shape, op):
 
 
 def test_reduction_of_a_program_that_uses_its_index(device):
-    code = program(lambda x: (x.builder.iota() + x), int64)
+    code = program(lambda x: x.builder.iota() + x, int64)
     x, out = put(device, np.arange(12).reshape(3, 4)), blank(device, (1, 4), "int64")
     device.reduce_fused(scalar.SUM, out, code, [x], (0,))
     assert get(device, out).tolist() == [[24, 30, 36, 42]]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8, np.int64, np.uint16])
-@pytest.mark.parametrize("m,k,n", [(1, 1, 1), (5, 7, 9), (12, 64, 32), (70, 200, 65), (1, 50, 60)])
+@pytest.mark.parametrize(("m", "k", "n"), [(1, 1, 1), (5, 7, 9), (12, 64, 32), (70, 200, 65), (1, 50, 60)])
 def test_products(device, dtype, m, k, n):
     rng = np.random.default_rng(m)
-    a, b = rng.integers(-9, 9, (2, m, k)).astype(dtype), rng.integers(-9, 9, (2, k, n)).astype(dtype)
+    a, b = (
+        rng.integers(-9, 9, (2, m, k)).astype(dtype),
+        rng.integers(-9, 9, (2, k, n)).astype(dtype),
+    )
     out = blank(device, (2, m, n), np.dtype(dtype))
     device.matmul(out, put(device, a), put(device, b))
     np.testing.assert_array_equal(get(device, out), a @ b)

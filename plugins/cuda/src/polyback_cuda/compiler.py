@@ -1,7 +1,7 @@
 """nvcc: from a source to a cubin for one architecture, kept on disk.
 
-nvcc takes 1 to 3 s for a source of any size up to some dozen kernels, so kernels that belong together
-come in one source, and a cubin is never made twice.
+nvcc takes 1 to 3 s for a source of any size up to some dozen kernels, so kernels that belong
+together come in one source, and a cubin is never made twice.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Final, Protocol, final
 from polyback.errors import CompileError
 from polyback_cuda.cache import BinaryCache, default_folder, key
 
-# Strict IEEE: no contraction of a * b + c, divisions and square roots correctly rounded, subnormals kept.
+# Strict IEEE: no contraction of a * b + c, divisions and square roots correctly rounded, subnormals
+# kept.
 STRICT: Final = ("-fmad=false", "-prec-div=true", "-prec-sqrt=true", "-ftz=false")
 OPTIONS: Final = ("-cubin", "-std=c++17", *STRICT)
 PLACES: Final = ("/usr/local/cuda/bin/nvcc", "/opt/cuda/bin/nvcc")
@@ -47,7 +48,8 @@ def version_of(command: str) -> str:
 
 
 def build(command: list[str], source: str, suffix: str, kept: BinaryCache, label: str) -> bytes:
-    """The file that ``command SOURCE -o RESULT`` makes, from the cache if it is there. Raises CompileError."""
+    """The file that ``command SOURCE -o RESULT`` makes, from the cache if it is there. Raises
+    CompileError."""
     name = key([source, suffix, version_of(command[0]), *command])
     found = kept.load(name)
     if found is not None:

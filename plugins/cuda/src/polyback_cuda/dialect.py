@@ -6,8 +6,8 @@ from typing import Final
 
 from polyback.simt.dialect import Dialect
 
-# Contraction is off (-fmad=false in compiler.py): a * b + c rounds twice, as the host's arithmetic does,
-# so that random numbers have the same bits everywhere. Matrix products ask for fma by name.
+# Contraction is off (-fmad=false in compiler.py): a * b + c rounds twice, as the host's arithmetic
+# does, so that random numbers have the same bits everywhere. Matrix products ask for fma by name.
 # The two macros are for compilers that read no <math.h>.
 HEADER: Final = """\
 #ifndef NAN
@@ -23,8 +23,8 @@ TYPES: Final = {
     "f16": "unsigned short", "bf16": "unsigned short", "f32": "float", "f64": "double",
 }  # fmt: skip
 # All are overloaded for float and double.
-# Largest errors by NVIDIA's table, in ULP of float32: tan and acosh 4, atan2, hypot, sinh, asinh, atanh 3,
-# pow 4, the rest at most 2.
+# Largest errors by NVIDIA's table, in ULP of float32: tan and acosh 4, atan2, hypot, sinh, asinh,
+# atanh 3, pow 4, the rest at most 2.
 _SAME: Final = (
     "sqrt", "hypot", "exp", "expm1", "log", "log1p", "log2", "log10", "erf", "sin", "cos", "tan",
     "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "floor",

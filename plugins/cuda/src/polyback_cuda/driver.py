@@ -1,13 +1,16 @@
-"""pycuda, and the only file that imports it: the primary context, one stream, a memory pool, kernels.
+"""pycuda, and the only file that imports it: the primary context, one stream, a memory pool,
+kernels.
 
-All threads share the stream: work in one order alone makes a buffer that one thread wrote safe to read on
-another, and a freed buffer safe to hand out at once. Every call of the vendor's library goes through
-:meth:`CudaDriver._run`, which makes the context current, one thread at a time, and removes it
-afterwards: pycuda aborts the process if a context is still current when it ends.
+All threads share the stream: work in one order alone makes a buffer that one thread wrote safe to
+read on another, and a freed buffer safe to hand out at once. Every call of the vendor's library
+goes through :meth:`CudaDriver._run`, which makes the context current, one thread at a time, and
+removes it afterwards: pycuda aborts the process if a context is still current when it ends.
 """
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import threading
 import weakref
 from collections import deque
@@ -54,12 +57,31 @@ def load() -> Any:
     return cuda
 
 
+_CONTEXTS: Final = weakref.WeakKeyDictionary[Any, dict[int, Any]]()
+
+
+def primary_context(cuda: Any, index: int) -> Any:
+    """Retained once and given back when the process ends: to release it sooner, pycuda would leave
+    it current, and not to release it at all makes pycuda complain at the end."""
+    known = _CONTEXTS.setdefault(cuda, {})
+    if index not in known:
+        known[index] = cuda.Device(index).retain_primary_context()
+        atexit.register(_release_context, known[index])
+    return known[index]
+
+
+def _release_context(context: Any) -> None:
+    context.push()
+    context.detach()
+
+
 def describe(cuda: Any, index: int) -> DeviceInfo:
     """What is known without opening it."""
     device = cuda.Device(index)
     major, minor = device.compute_capability()
     version = cuda.get_driver_version()
-    text = f"{device.name()} (compute {major}.{minor}, driver {version // 1000}.{version % 1000 // 10})"
+    driver = f"{version // 1000}.{version % 1000 // 10}"
+    text = f"{device.name()} (compute {major}.{minor}, driver {driver})"
     return DeviceInfo(index, "gpu", text, device.total_memory())
 
 
@@ -75,7 +97,8 @@ class Traits:
 
 
 def traits_of(cuda: Any, device: Any) -> Traits:
-    """Ask the device; nothing is assumed but what the programming guide promises: 256-byte alignment."""
+    """Ask the device; nothing is assumed but what the programming guide promises: 256-byte
+    alignment."""
     which = cuda.device_attribute
     major, minor = device.compute_capability()
     units = device.get_attribute(which.MULTIPROCESSOR_COUNT)
@@ -109,8 +132,8 @@ def _room(nbytes: int) -> int:
 
 @final
 class CudaDriver:
-    """One opened device. ``cuda`` is what :func:`load` returns, or stands in for it; ``make_compiler``
-    is given the architecture."""
+    """One opened device. ``cuda`` is what :func:`load` returns, or stands in for it;
+    ``make_compiler`` is given the architecture."""
 
     def __init__(
         self, cuda: Any, index: int, make_compiler: Callable[[str], Compiler], memory_limit: int = 0
@@ -126,7 +149,8 @@ class CudaDriver:
         self._modules: dict[str, Any] = {}  # loaded sources: kernels of one source share it
         self._live = self._cached = self._peak = self._count = 0
         self._lost, self._closed = "", False
-        self._context = self.device.retain_primary_context()
+        self._owned: dict[int, Any] = {}  # all memory by address: none may die outside the context
+        self._context = primary_context(cuda, index)
         self._stream = self._run(cuda.Stream)
         self._staging = Staging(cuda, self._stream)
 
@@ -154,12 +178,15 @@ class CudaDriver:
         if room > self.traits.max_allocation or self._live + room > self._limit:
             raise self._out_of_memory(nbytes)
         try:
-            return self._run(self._cuda.mem_alloc, room)
+            handle = self._run(self._cuda.mem_alloc, room)
         except OutOfMemory as error:
             raise self._out_of_memory(nbytes) from error
+        self._owned[int(handle)] = handle
+        return handle
 
     def free(self, buffer: CudaBuffer) -> None:
-        """Only notes it: a finalizer may call this at any time, on any thread, within any other call."""
+        """Only notes it: a finalizer may call this at any time, on any thread, within any other
+        call."""
         handle, buffer.handle = buffer.handle, None
         if handle is not None and not self._closed:
             self._returned.append((handle, buffer.room))
@@ -214,6 +241,7 @@ class CudaDriver:
         self._stream.synchronize()
         for handles in self._pool.values():
             for handle in handles:
+                del self._owned[int(handle)]
                 handle.free()
         self._pool.clear()
         self._cached = 0
@@ -248,18 +276,19 @@ class CudaDriver:
             if self._closed:
                 return
             self._sort_in()
-            try:
+            with contextlib.suppress(PolybackError):  # a lost device has nothing to give back
                 self._run(self._release)
-            except PolybackError:  # a lost device has nothing to give back
-                pass
             self._closed = True
             self._pool.clear()
             self._modules.clear()
 
     def _release(self) -> None:
         self._drop_pool()
+        while self._owned:
+            self._owned.popitem()[1].free()
         self._modules.clear()
         self._staging.forget()
+        self._stream = None
 
     # --- errors --------------------------------------------------------------------------------
 

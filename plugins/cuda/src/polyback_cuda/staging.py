@@ -1,9 +1,10 @@
-"""Page-locked host memory through which copies go, so that they neither wait nor read a freed source.
+"""Page-locked host memory through which copies go, so that they neither wait nor read a freed
+source.
 
-A copy from ordinary memory blocks until it is over and runs at about half the speed. Here the source is
-copied into a slot and may be reused at once; a slot is taken again when the event behind its copy
-has happened. Small copies, such as tables, have slots of their own, because waiting for a slot means
-waiting for all work queued before it.
+A copy from ordinary memory blocks until it is over and runs at about half the speed. Here the
+source is copied into a slot and may be reused at once; a slot is taken again when the event behind
+its copy has happened. Small copies, such as tables, have slots of their own, because waiting for a
+slot means waiting for all work queued before it.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ class Staging:
             event.record(self._stream)
 
     def download(self, address: int, target: Bytes) -> None:
-        """Copy from ``address`` after all queued work; one piece is under way while another is read."""
+        """Copy from ``address`` after all queued work; one piece is under way while another is
+        read."""
         ring = self._ring(target.size)
         waiting: tuple[Bytes, Any, Bytes] | None = None
         for start in range(0, target.size, ring.size):

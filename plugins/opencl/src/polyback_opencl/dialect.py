@@ -58,7 +58,11 @@ FLOAT: Final = {name: name for name in _SAME} | {"abs": "fabs", "round": "rint"}
 def dialect(*, double: bool, is_cpu: bool) -> Dialect:
     """The words for one device."""
     wide = Wide(
-        type="{type}{n}", load="vload{n}(0, {p})", store="vstore{n}({x}, 0, {p})",
+        type="{type}{n}",
+        # vload16 would be a call inside outlined functions; calls spill every vector register
+        declare="typedef {type}{n} {type}{n}_any __attribute__((aligned({size})));",
+        load="*({memory}const {type}{n}_any *)({p})",
+        store="*({memory}{type}{n}_any *)({p}) = {x}",
         convert="convert_{type}{n}({x})", reinterpret="as_{type}{n}({x})",
         lanes={"f32": 16, "f64": 8},
         helpers=repairs.VECTOR,

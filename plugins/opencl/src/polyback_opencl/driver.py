@@ -107,7 +107,7 @@ def traits_of(device: Any) -> Traits:
     single = device.single_fp_config
     group = 1 if is_cpu else min(256, device.max_work_group_size)
     return Traits(
-        Machine(is_cpu, device.max_compute_units, group, device.local_mem_size),
+        Machine(is_cpu, device.max_compute_units, group, 4 * device.native_vector_width_float),
         double=bool(device.double_fp_config),
         denormals=bool(single & cl.device_fp_config.DENORM),
         alignment=max(16, min(4096, device.mem_base_addr_align // 8)),

@@ -1,7 +1,7 @@
 """A simulated GPU: the driver layer and the very kernels of ``cuda``, run by the host's CPU.
 
-For tests and for conformance on machines without a GPU. It is never found by ``pb.devices()``; it is
-asked for by name::
+For tests and for conformance on machines without a GPU. It is never found by ``pb.devices()``; it
+is asked for by name::
 
     polyback conformance --device-factory polyback_cuda.simulator:SimulatedBackend
 

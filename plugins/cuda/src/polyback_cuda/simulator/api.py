@@ -1,8 +1,10 @@
-"""Stands in for ``pycuda.driver``: the same calls, on host memory, with kernels compiled for the host.
+"""Stands in for ``pycuda.driver``: the same calls, on host memory, with kernels compiled for the
+host.
 
-Nothing queued runs before somebody waits: a copy reads its source, and a kernel its operands, as late as
-the rules of CUDA allow. So a source that is reused too early, or memory that is given back too early,
-shows. What real hardware would do to a wild pointer is not simulated; copies are checked.
+Nothing queued runs before somebody waits: a copy reads its source, and a kernel its operands, as
+late as the rules of CUDA allow. So a source that is reused too early, or memory that is given back
+too early, shows. What real hardware would do to a wild pointer is not simulated; copies are
+checked.
 """
 
 from __future__ import annotations
@@ -25,14 +27,16 @@ ALIGNMENT: Final = 256
 MOST_QUEUED: Final = 512  # a real queue blocks at about 1000 launches
 MOST_GRID: Final = (2**31 - 1, 65535, 65535)
 MOST_THREADS: Final = 1024
-_ONE_AT_A_TIME: Final = threading.RLock()  # compiled kernels keep threads and shared memory in statics
+_ONE_AT_A_TIME: Final = (
+    threading.RLock()
+)  # compiled kernels keep threads and shared memory in statics
 
 
 class Error(Exception):
     """As pycuda's: words, no code."""
 
 
-class MemoryError(Error, builtins.MemoryError):  # noqa: A001
+class MemoryError(Error, builtins.MemoryError):
     """Allocation failed."""
 
 
@@ -94,6 +98,10 @@ class Context:
         if not self._cuda.stack:
             raise LogicError("cuCtxPopCurrent failed: invalid device context")
         self._cuda.stack.pop()
+
+    def detach(self) -> None:
+        """Give the primary context back."""
+        self._cuda.stack.clear()
 
 
 @final
@@ -157,7 +165,8 @@ class Function:
     def _run(self, grid: tuple[int, ...], threads: int, packed: bytes) -> None:
         fault = self._entry((ctypes.c_uint * 3)(*grid), threads, packed, len(packed))
         if fault:
-            raise LaunchError(f"cuStreamSynchronize failed: unspecified launch failure: {fault.decode()}")
+            words = fault.decode()
+            raise LaunchError(f"cuStreamSynchronize failed: unspecified launch failure: {words}")
 
 
 @final
@@ -204,12 +213,12 @@ class SimulatedCuda:
         self._sticky: Error | None = None
         self._local = threading.local()
         self.Context = Context(self)  # pop is called on it
-        self.mem_alloc = self._allocate
 
     # --- faults --------------------------------------------------------------------------------
 
     def inject(self, call: str, error: Error) -> None:
-        """The next ``call`` ("alloc", "work": the next queued work when it runs) raises ``error``."""
+        """The next ``call`` ("alloc", "work": the next queued work when it runs) raises
+        ``error``."""
         self._faults[call] = error
 
     def _meet(self, call: str) -> None:
@@ -304,7 +313,8 @@ class SimulatedCuda:
         self.calls["pinned"] += 1
         return np.empty(size, dtype)
 
-    def _allocate(self, nbytes: int) -> Memory:
+    def mem_alloc(self, nbytes: int) -> Memory:
+        """As pycuda's."""
         self.check_current()
         self.calls["alloc"] += 1
         self._meet("alloc")

@@ -71,4 +71,3 @@ class HostCompiler:
     def compile(self, source: str) -> bytes:
         """A shared library for the process that runs now."""
         return build(self._command, with_entries(source), ".so", self._cache, "for the host")
-
