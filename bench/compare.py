@@ -130,7 +130,10 @@ def heading(device: str, peers: dict[str, str], pairs: int) -> list[str]:
     ]
 
 
-def row(workload: Workload, device: str, peers: dict[str, str], pairs: int) -> str:
+def row(
+    workload: Workload, device: str, peers: dict[str, str], pairs: int, losses: list[str]
+) -> str:
+    """One line of the table; adds a line to ``losses`` for every peer that is faster."""
     inputs = workload.inputs(np.random.default_rng(0))
     ours = polyback_runner(workload, inputs, device)
     check(workload, inputs, ours().numpy())
@@ -143,6 +146,8 @@ def row(workload: Workload, device: str, peers: dict[str, str], pairs: int) -> s
         ratios = [b / a for a, b in zip(times["polyback"], times[peer], strict=True)]
         middle, low, high = interval(ratios)
         cells.append(f"{middle:.2f} [{low:.2f}, {high:.2f}]")
+        if middle < 1:
+            losses.append(f"- {workload.name}: {1 / middle:.1f} times slower than {peer}")
     return "| " + " | ".join(cells) + " |"
 
 
@@ -157,12 +162,16 @@ def main() -> None:
     peers = installed_peers(options.peers.split(","))
     lines = heading(options.device, peers, options.pairs)
     print("\n".join(lines))
+    losses: list[str] = []
     for workload in WORKLOADS:
         if options.only in workload.name or options.only in workload.family:
-            lines.append(row(workload, options.device, peers, options.pairs))
+            lines.append(row(workload, options.device, peers, options.pairs, losses))
             print(lines[-1], flush=True)
+    lines += ["", "## Where polyback is behind", "", *(losses or ["Nowhere in this run."])]
+    print("\n".join(lines[-len(losses) - 4 :]))
     if options.write:
-        options.write.write_text("# Benchmarks\n\n" + "\n".join(lines) + "\n")
+        note = "Written by `bench/compare.py --write`; see [bench/README.md](../bench/README.md)."
+        options.write.write_text(f"# Benchmarks\n\n{note}\n\n" + "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -23,25 +23,29 @@ from polyback import scalar
 from polyback.dtype import DTYPES, DType, bool_, dtype_of, float32
 from polyback.scalar import REDUCTIONS, TABLE, Reduction, Scalar
 
-REAL = [d for d in DTYPES if d.kind != "complex"]
-C_TYPES = {d.code: f"{'u' if d.kind != 'int' else ''}int{8 * d.itemsize}_t" for d in REAL}
-C_TYPES |= {"f32": "float", "f64": "double"}
+C_TYPES = {d.code: f"{'u' if d.kind != 'int' else ''}int{8 * d.itemsize}_t" for d in DTYPES}
+C_TYPES |= {"f32": "float", "f64": "double", "c64": "float _Complex", "c128": "double _Complex"}
 BANNER = "/* Written by generate.py from polyback's scalar table. */\n"
 Kernel = tuple[str, str]  # (group, C text)
 
 
 def unsigned(dtype: DType) -> DType:
-    """The unsigned integer of the same size: it moves the same bits."""
-    return dtype_of(f"uint{8 * dtype.itemsize}")
+    """The unsigned integer of the same size, if there is one: it moves the same bits."""
+    return dtype if dtype.itemsize == 16 else dtype_of(f"uint{8 * dtype.itemsize}")
 
 
-def operator_text(text: str, names: list[str], code: str) -> str:
-    """A row's C for operands called ``names`` of the type with this ``code``."""
-    return re.sub(r"\$(\w+)\(", rf"pb_\1_{code}(", text).format(*names)
+def row_text(row: Scalar, names: list[str], dtype: DType) -> str:
+    """A row's C for operands called ``names``. Complex ``*`` and ``/`` are functions of ours, since
+    C's own repair NaNs as NumPy's do not."""
+    if dtype.kind == "complex" and re.search(r"[*/]", row.c):
+        return f"pb_{row.name}_{dtype.code}({', '.join(names)})"
+    return re.sub(r"\$(\w+)\(", rf"pb_\1_{dtype.code}(", row.c).format(*names)
 
 
 def group_of(dtype: DType) -> str:
     """The file a kernel goes to."""
+    if dtype.kind == "complex":
+        return "complex"
     return dtype.code if dtype.kind == "float" else "int"
 
 
@@ -100,7 +104,7 @@ def scalar_kernel(row: Scalar, dtype: DType, patched: set[str]) -> str:
     operands = [dtype] * row.arity
     if row is scalar.WHERE:
         operands[0] = bool_
-    text = operator_text(row.c, [f"x{k}[i]" for k in range(row.arity)], dtype.code)
+    text = row_text(row, [f"x{k}[i]" for k in range(row.arity)], dtype)
     return loop(name, row.result_dtype(dtype), operands, text)
 
 
@@ -120,7 +124,7 @@ def canonical_cast(source: DType, target: DType) -> tuple[DType, DType]:
     too, and bool widens like uint8."""
     if target is bool_:
         return (source, target)
-    if target.is_integer and source.kind != "float":
+    if target.is_integer and source.kind not in ("float", "complex"):
         narrows = target.itemsize <= source.itemsize
         return (unsigned(source) if narrows or source is bool_ else source, unsigned(target))
     return (unsigned(source) if source is bool_ else source, target)
@@ -131,14 +135,14 @@ def kernels(patched: set[str]) -> Iterator[tuple[str, str, Kernel]]:
     for row in TABLE:
         if row in (scalar.CONST, scalar.IOTA, scalar.CAST):
             continue
-        for dtype in REAL:
+        for dtype in DTYPES:
             if dtype in row.takes:
                 serves = canonical(row, dtype)
                 text = scalar_kernel(row, serves, patched)
                 function = f"{row.name}_{serves.code}"
                 yield f"{row.name}_{dtype.code}", function, (group_of(serves), text)
-    for source in REAL:
-        for target in REAL:
+    for source in DTYPES:
+        for target in DTYPES:
             halves = source.compute is not source or target.compute is not target
             if source is target or (halves and float32 not in (source, target)):
                 continue
@@ -155,7 +159,7 @@ def kernels(patched: set[str]) -> Iterator[tuple[str, str, Kernel]]:
 def reduction_part(op: Reduction, dtype: DType, function: str) -> str:
     """The macros that fold.inc turns into the kernels of ``op`` on ``dtype``."""
     start = "(first)" if op.identity is None else int(op.identity)
-    combine = operator_text(op.combine.c, ["(a)", "(b)"], dtype.code)
+    combine = row_text(op.combine, ["(a)", "(b)"], dtype)
     return (
         f"#define NAME(part) OP({function}_##part)\n#define TYPE {C_TYPES[dtype.code]}\n"
         f"#define COMBINE(a, b) {combine}\n#define START(first) {start}\n"
@@ -166,7 +170,7 @@ def reduction_part(op: Reduction, dtype: DType, function: str) -> str:
 def reductions() -> Iterator[tuple[str, str, Kernel]]:
     """Like :func:`kernels`, for reductions."""
     for op in REDUCTIONS:
-        for dtype in REAL:
+        for dtype in DTYPES:
             if dtype in op.takes:
                 serves = canonical(op.combine, dtype)
                 function = f"{op.name}_{serves.code}"

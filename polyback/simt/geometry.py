@@ -17,6 +17,7 @@ from polyback.view import Shape
 
 Strides = tuple[int, ...]
 SMALL_INDEX: Final = 2**30  # below it sums of two positions fit 32 bits
+TILES: Final = (32, 16)  # sides of square tiles, in elements: one or two cache lines of float32
 DENSE, SPLAT, STRIDED = "dense", "splat", "strided"  # how an operand moves along the last axis
 
 
@@ -87,6 +88,29 @@ def merge(shape: Shape, strides: Sequence[Strides], leader: int | None = None) -
             sizes.append(shape[a])
             steps.append(step)
     return Walk(tuple(sizes), tuple(tuple(s[k] for s in steps) for k in range(len(strides))))
+
+
+def tiled(walk: Walk) -> Walk:
+    """The same elements in square tiles where an operand's fastest axis is not the last one: a row
+    of a transposed operand touches a cache line per element, a tile uses what it fetched. For a
+    CPU, where a work-item visits elements in order; the walk itself where sizes do not divide."""
+    last = len(walk.shape) - 1
+    for strides in walk.strides if last > 0 else ():
+        moving = [a for a in range(last + 1) if strides[a]]
+        fast = min(moving, key=lambda a: abs(strides[a]), default=last)
+        sizes = walk.shape[fast], walk.shape[last]
+        side = next((t for t in TILES if all(n % t == 0 for n in sizes)), 0)
+        if fast == last or not strides[last] or not side:
+            continue
+        others = [a for a in range(last) if a != fast]
+        shape = tuple(walk.shape[a] for a in others)
+        shape += (walk.shape[fast] // side, walk.shape[last] // side, side, side)
+        turned = tuple(
+            (*(s[a] for a in others), s[fast] * side, s[last] * side, s[fast], s[last])
+            for s in walk.strides
+        )
+        return Walk(shape, turned)
+    return walk
 
 
 def table(walk: Walk) -> list[int]:

@@ -28,6 +28,7 @@ from polyback.simt.geometry import (
     merge,
     spans,
     table,
+    tiled,
 )
 from polyback.simt.lifting import lift, number
 
@@ -120,6 +121,8 @@ class Launcher:
         views = [x.view for x in (*arrays, *outs)]
         leader = None if has_index(program) else len(arrays)
         walk = merge(views[0].shape, [v.strides for v in views], leader)
+        if self.machine.is_cpu and leader is not None and walk.size >= SPECIAL_FROM:
+            walk = tiled(walk)
         spec = self._spec(program, walk, alias, packable)
         group = 1 if self.machine.is_cpu else self.machine.group
         compiled = self.compiled((program, spec), lambda: self._render(program, spec, group))

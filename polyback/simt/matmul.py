@@ -66,11 +66,12 @@ TILE_CPU: Final = Template("""\
 ${header}
 ${contract}
 ${declare}
-// ``zero`` has a vector's type so that the compiler uses vectors of that size, which it prefers half
-// as long in a function that takes none. One k: a row of B's panel times each element of A's.
+// One k: a row of B's panel times each element of A's.
 #define STEP(u) { \\
 ${multiply} \\
     }
+// ``zero`` has a vector's type so that the compiler uses vectors of that size: in a function that
+// takes none it prefers them half as long.
 ${outlined}void pb_tile(${source} a, ${source} b, ${target} c, ${long} depth, ${long} row_step,
     ${long} column_step, int rows, int columns, ${V} zero)
 {

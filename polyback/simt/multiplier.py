@@ -112,8 +112,8 @@ class Multiplier:
         compiled = launcher.compiled(
             ("pack", x.dtype.itemsize), lambda: pack_kernel(x.dtype, dialect)
         )
-        words = (x.buffer, view.offset, buffer, lines, depth, size, line_step, k_step, panels, padded,
-                 launcher.table(table(walk)))  # fmt: skip
+        words = (x.buffer, view.offset, buffer, lines, depth, size, line_step, k_step, panels,
+                 padded, launcher.table(table(walk)))  # fmt: skip
         launcher.driver.launch(compiled, (walk.size * panels, 1, 1), words)
         return buffer, walk.size
 

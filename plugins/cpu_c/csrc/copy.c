@@ -60,7 +60,10 @@ static void turn(int size, const char *source, int64_t row, void *buffer)
         return;
     }
     for (int q = 0; q < TILE; q++, source += row) {
-        if (size == 2)
+        if (size == 16)
+            for (int p = 0; p < TILE; p++)
+                ((two *)buffer)[p * TILE + q] = ((const two *)source)[p];
+        else if (size == 2)
             for (int p = 0; p < TILE; p++)
                 ((uint16_t *)buffer)[p * TILE + q] = ((const uint16_t *)source)[p];
         else
@@ -79,6 +82,9 @@ static void move_items(int size, int64_t count, const char *source, int64_t from
 {
     if (from == size && to == size)
         memcpy(target, source, (size_t)(count * size));
+    else if (size == 16)
+        for (int64_t i = 0; i < count; i++)
+            *(two *)(target + i * to) = *(const two *)(source + i * from);
     else if (size == 8)
         for (int64_t i = 0; i < count; i++)
             *(uint64_t *)(target + i * to) = *(const uint64_t *)(source + i * from);
@@ -115,7 +121,7 @@ static void row_of_tiles(const job *j, int64_t items, const char *source, char *
     int64_t length = j->spec->axis[j->q].size;
     int dense = items == TILE && p_from == j->size && q_to == j->size;
     for (int64_t q = 0; q < length; q += TILE, source += TILE * q_from, target += TILE * q_to) {
-        _Alignas(64) char tile[TILE * TILE * 8];
+        _Alignas(64) char tile[TILE * TILE * 16];
         int64_t across = length - q < TILE ? length - q : TILE;
         if (dense && across == TILE) {
             turn(j->size, source, q_from, tile);

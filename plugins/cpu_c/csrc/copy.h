@@ -10,7 +10,7 @@ typedef struct pb_copy {
     struct { int64_t size, target, source; } axis[];
 } pb_copy;
 
-/* Items of 1, 2, 4 or 8 bytes. */
+/* Items of 1, 2, 4, 8 or 16 bytes. */
 void pb_copy_run(int size, const pb_copy *spec, const char *source, char *target);
 
 #endif

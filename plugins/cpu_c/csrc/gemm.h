@@ -18,6 +18,13 @@ int pb_gemm(const pb_isa *isa, int dtype, int64_t batch, int64_t m, int64_t n, i
             const void *b, int64_t b_batch, int64_t b_row, int64_t b_col,
             void *c, int64_t c_batch, int64_t c_row, int64_t c_col);
 
+/* PB_C64 and PB_C128; strides count complex numbers.  The error of a real or an imaginary part is
+ * that of a real product of 2 k terms. */
+int pb_gemm_complex(const pb_isa *isa, int dtype, int64_t batch, int64_t m, int64_t n, int64_t k,
+                    const void *a, int64_t a_batch, int64_t a_row, int64_t a_col,
+                    const void *b, int64_t b_batch, int64_t b_row, int64_t b_col,
+                    void *c, int64_t c_batch, int64_t c_row, int64_t c_col);
+
 /* PB_I8 to PB_U64, wrapping. */
 int pb_gemm_int(int dtype, int64_t batch, int64_t m, int64_t n, int64_t k,
                 const void *a, int64_t a_batch, int64_t a_row, int64_t a_col,

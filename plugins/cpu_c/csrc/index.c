@@ -32,6 +32,12 @@ typedef void (*mover)(const steps *step, int64_t count, char *table, const char 
 #define NAME(what) what##_8
 #define TYPE uint64_t
 #include "index_run.inc"
+#define NAME(what) what##_c64
+#define TYPE float _Complex
+#include "index_run.inc"
+#define NAME(what) what##_c128
+#define TYPE double _Complex
+#include "index_run.inc"
 #define NAME(what) what##_f32
 #define TYPE float
 #include "index_run.inc"
@@ -143,7 +149,8 @@ static int64_t total_of(const pb_index *spec)
 
 void pb_gather(int size, const pb_index *spec, const char *table, const char *index, char *dense)
 {
-    static const mover movers[] = { [1] = take_1, [2] = take_2, [4] = take_4, [8] = take_8 };
+    static const mover movers[] = { [1] = take_1, [2] = take_2, [4] = take_4, [8] = take_8,
+                                    [16] = take_c128 };
     job j = { .spec = spec, .table = (char *)table, .index = index, .dense = dense,
               .move = movers[size], .size = size, .total = total_of(spec) };
     pb_pool_run((j.total + TASK - 1) / TASK, run_task, &j);
@@ -154,7 +161,8 @@ static const struct { mover put, add; int size; } scatters[PB_DTYPES] = {
     [PB_I16] = { put_2, add_2, 2 }, [PB_U16] = { put_2, add_2, 2 }, [PB_F16] = { put_2, NULL, 2 },
     [PB_BF16] = { put_2, NULL, 2 }, [PB_I32] = { put_4, add_4, 4 }, [PB_U32] = { put_4, add_4, 4 },
     [PB_F32] = { put_4, add_f32, 4 }, [PB_I64] = { put_8, add_8, 8 }, [PB_U64] = { put_8, add_8, 8 },
-    [PB_F64] = { put_8, add_f64, 8 },
+    [PB_F64] = { put_8, add_f64, 8 }, [PB_C64] = { put_8, add_c64, 8 },
+    [PB_C128] = { put_c128, add_c128, 16 },
 };
 
 /* The largest axis that is not the indexed one, in pieces of a task's worth. */

@@ -12,7 +12,7 @@ typedef struct pb_index {
     struct { int64_t size, table, index, dense, is_axis; } axis[];
 } pb_index;
 
-/* dense[i] = table[i with its entry at the axis replaced by index[i]]; 1, 2, 4 or 8 bytes each. */
+/* dense[i] = table[i with its entry at the axis replaced by index[i]]; 1, 2, 4, 8 or 16 bytes each. */
 void pb_gather(int size, const pb_index *spec, const char *table, const char *index, char *dense);
 
 /* The reverse, in row-major order of i.  `add` is the kernel "add_<type>", or NULL to overwrite;

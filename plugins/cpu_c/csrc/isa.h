@@ -12,7 +12,7 @@
 
 enum pb_dtype {
     PB_BOOL, PB_I8, PB_I16, PB_I32, PB_I64, PB_U8, PB_U16, PB_U32, PB_U64,
-    PB_F16, PB_BF16, PB_F32, PB_F64, PB_DTYPES
+    PB_F16, PB_BF16, PB_F32, PB_F64, PB_C64, PB_C128, PB_DTYPES
 };
 
 typedef void (*pb_op)(int64_t n, void *out, const void *const *in);

@@ -105,6 +105,9 @@ int pb_native_matmul(uintptr_t isa, int dtype, const char *sizes, const char *st
     if (dtype == PB_F32 || dtype == PB_F64)
         return pb_gemm((const pb_isa *)isa, dtype, n[0], n[1], n[2], n[3], p[0], s[0], s[1], s[2],
                        p[1], s[3], s[4], s[5], p[2], s[6], s[7], s[8]);
+    if (dtype == PB_C64 || dtype == PB_C128)
+        return pb_gemm_complex((const pb_isa *)isa, dtype, n[0], n[1], n[2], n[3], p[0], s[0], s[1],
+                               s[2], p[1], s[3], s[4], s[5], p[2], s[6], s[7], s[8]);
     return pb_gemm_int(dtype, n[0], n[1], n[2], n[3], p[0], s[0], s[1], s[2], p[1], s[3], s[4],
                        s[5], p[2], s[6], s[7], s[8]);
 }

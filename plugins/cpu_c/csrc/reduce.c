@@ -44,6 +44,11 @@ typedef struct job {
     atomic_int status;
 } job;
 
+/* One element of any type. */
+typedef struct item {
+    uint64_t part[2];
+} item;
+
 /* Where elements come from: memory, or a frame. */
 typedef struct source {
     const char *dense;
@@ -66,7 +71,7 @@ static const char *elements(const source *from, int64_t start, int64_t count)
 static void fold_range(const pb_reduce *kernel, const source *from, int64_t start, int64_t count,
                        char *out)
 {
-    uint64_t level[LEVELS], value;
+    item level[LEVELS], value;
     int64_t blocks = 0;
     int k;
     if (count <= from->block) {
@@ -208,12 +213,12 @@ static int finish_columns(const job *j, const source *from, int64_t o)
 static int open_source(const job *j, source *from, pb_frame *frame)
 {
     const pb_program *program = j->program;
-    const uint64_t *words = j->words;
+    const pb_word *words = j->words;
     int direct = !program->instrs && pb_walk_of(j->layout, program->result)->kind == PB_DIRECT;
     from->size = j->size;
     from->frame = direct ? NULL : frame;
     from->block = program->block < DENSE_BLOCK ? program->block : DENSE_BLOCK;
-    from->dense = direct ? (const char *)(uintptr_t)words[program->result] : NULL;
+    from->dense = direct ? (const char *)(uintptr_t)words[program->result].address : NULL;
     return direct ? PB_OK : pb_frame_open(frame, j->isa, program, j->layout, j->words);
 }
 

@@ -23,9 +23,9 @@ enum {
     STAGGER = 192,
 };
 
-static const int64_t *constants_of(const pb_program *program)
+static const pb_word *constants_of(const pb_program *program)
 {
-    return (const int64_t *)(program + 1);
+    return (const pb_word *)(program + 1);
 }
 
 /* Fills a register that stays the same during the task. */
@@ -70,7 +70,7 @@ static void fill_operands(pb_frame *frame)
 {
     for (int k = 0; k < frame->program->inputs; k++) {
         const pb_walk *walk = pb_walk_of(frame->layout, k);
-        const char *base = (const char *)(uintptr_t)frame->words[k];
+        const char *base = (const char *)(uintptr_t)frame->words[k].address;
         if (walk->kind == PB_SPLAT && walk->ndim == 0) { /* the word itself is the value */
             static const int64_t one_element[] = { PB_SPLAT, 1, 1, 1, 0 };
             walk = (const pb_walk *)one_element;
@@ -133,7 +133,7 @@ static void place_operands(pb_frame *frame, int64_t start, int64_t count)
     const pb_program *program = frame->program;
     for (int k = 0; k < frame->operands; k++) {
         const pb_walk *walk = pb_walk_of(frame->layout, k);
-        char *base = (char *)(uintptr_t)frame->words[k];
+        char *base = (char *)(uintptr_t)frame->words[k].address;
         int size = frame->sizes[k];
         if (walk->kind == PB_DIRECT)
             frame->slots[k] = base + start * size;
@@ -159,7 +159,7 @@ void pb_frame_run(pb_frame *frame, int64_t start, int64_t count)
     }
     for (int k = program->inputs; k < frame->operands; k++) {
         const pb_walk *walk = pb_walk_of(frame->layout, k);
-        char *base = (char *)(uintptr_t)frame->words[k];
+        char *base = (char *)(uintptr_t)frame->words[k].address;
         int size = frame->sizes[k];
         if (walk->kind == PB_STREAMED)
             pb_stream(base + start * size, frame->registers[k], (size_t)(count * size));
@@ -182,7 +182,7 @@ typedef struct launch {
     const pb_isa *isa;
     const pb_program *program;
     const int64_t *layout;
-    const uint64_t *words;
+    const pb_word *words;
     int64_t start, stop, task, block;
     atomic_int status;
 } launch;

@@ -13,6 +13,11 @@
 
 #include "isa.h"
 
+/* The address of an operand, or the bits of a number: the widest type has 16 bytes. */
+typedef struct pb_word {
+    uint64_t address, rest;
+} pb_word;
+
 typedef struct pb_instr {
     int32_t op, out, in[3], unused;
 } pb_instr;
@@ -25,7 +30,7 @@ typedef struct pb_program {
     int32_t iota;           /* the input that is the row-major index, or -1 */
     int32_t result;         /* the slot that a reduction reads */
     int32_t unused[6];
-    /* then int64_t constant[constants]; int32_t size[inputs + outputs + constants], made even;
+    /* then pb_word constant[constants]; int32_t size[inputs + outputs + constants], made even;
      * pb_instr instr[instrs] */
 } pb_program;
 
@@ -49,7 +54,7 @@ typedef struct pb_frame {
     const pb_isa *isa;
     const pb_program *program;
     const int64_t *layout;
-    const uint64_t *words;
+    const pb_word *words;
     const int32_t *sizes;
     const pb_instr *instrs;
     int operands;           /* inputs + outputs */

@@ -18,6 +18,9 @@ typedef void (*mover)(char *memory, char *registers, int64_t count, int64_t step
 #define NAME(what) what##_8
 #define TYPE uint64_t
 #include "walk_run.inc"
+#define NAME(what) what##_16
+#define TYPE pb_word
+#include "walk_run.inc"
 
 static void index_run(char *memory, char *registers, int64_t count, int64_t step)
 {
@@ -57,14 +60,16 @@ static void walk_runs(const pb_walk *walk, char *memory, char *registers, int64_
 void pb_walk_load(const pb_walk *walk, int size, const char *base, int64_t start, int64_t count,
                   char *target)
 {
-    static const mover movers[] = { [1] = load_1, [2] = load_2, [4] = load_4, [8] = load_8 };
+    static const mover movers[] = { [1] = load_1, [2] = load_2, [4] = load_4, [8] = load_8,
+                                    [16] = load_16 };
     walk_runs(walk, (char *)base, target, size, start, count, movers[size]);
 }
 
 void pb_walk_store(const pb_walk *walk, int size, char *base, int64_t start, int64_t count,
                    const char *source)
 {
-    static const mover movers[] = { [1] = store_1, [2] = store_2, [4] = store_4, [8] = store_8 };
+    static const mover movers[] = { [1] = store_1, [2] = store_2, [4] = store_4, [8] = store_8,
+                                    [16] = store_16 };
     walk_runs(walk, base, (char *)source, size, start, count, movers[size]);
 }
 

@@ -125,17 +125,21 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def outcome(body: str, libraries: Path, **more: str) -> None:
     """Run ``body`` in a process that finds the fake driver; it must end by itself and cleanly."""
-    curand = [
-        str(p.parent) for p in Path(sys.prefix).glob("lib/*/site-packages/nvidia/**/libcurand.so*")
-    ]
+    wheels = Path(sys.prefix).glob("lib/*/site-packages/nvidia/**/libcurand.so*")
+    found = [str(libraries), *(str(p.parent) for p in wheels)]
     env = {
-        **os.environ, **more,
+        **os.environ,
+        **more,
         "PYTHONPATH": os.pathsep.join([str(HERE.parent / "src"), *sys.path]),
-        "LD_LIBRARY_PATH": os.pathsep.join([str(libraries), *curand,
-        os.environ.get("LD_LIBRARY_PATH", "")]), }  # fmt: skip done = subprocess.run(
-        [sys.executable, "-c", PREPARE + body], env=env, capture_output=True, text=True,
-        timeout=120, check=False, )  # fmt: skip assert done.returncode == 0, done.stdout +
-        done.stderr assert done.stdout.strip() == "done" assert done.stderr == ""
+        "LD_LIBRARY_PATH": os.pathsep.join([*found, os.environ.get("LD_LIBRARY_PATH", "")]),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", PREPARE + body], env=env,
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip() == "done"
+    assert done.stderr == ""
 
 
 def test_the_calls_of_the_driver_layer(libraries: Path) -> None:

@@ -14,6 +14,7 @@ from cuda_sources import batch, kernel_count, sources
 
 from polyback.errors import CompileError
 from polyback_cuda.compiler import OPTIONS, Nvcc, find_nvcc
+from polyback_cuda.nvrtc import Nvrtc, best_compiler, find_nvrtc
 
 ARCHITECTURES = ("sm_80", "sm_90")
 PIECES = 4  # sources of one run of nvcc: bounds its memory, and a failure names its piece
@@ -105,6 +106,24 @@ def test_the_compiler_of_the_driver(tmp_path: Path) -> None:
     assert caught.value.source == "this is no C"
     assert "this is no C" in caught.value.log
     assert sorted(tmp_path.iterdir()) == files
+
+
+@pytest.mark.skipif(find_nvrtc() is None, reason="NOT RUN: no NVRTC")
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_nvrtc(architecture: str, tmp_path: Path, say: Callable[[str], None]) -> None:
+    """It knows no system headers, so that it may lack what nvcc has."""
+    compiler, since = Nvrtc(find_nvrtc(), architecture, tmp_path), time.perf_counter()
+    texts = sources(full=False)[::6]
+    assert all(compiler.compile(text)[:4] == b"\x7fELF" for text in texts)
+    say(report(texts, architecture, since).replace("nvcc", "NVRTC"))
+    with pytest.raises(CompileError) as caught:
+        compiler.compile("this is no C")
+    assert "error" in caught.value.log
+    assert len(list(tmp_path.iterdir())) == len(texts)
+
+
+def test_the_compiler_that_is_used() -> None:
+    assert isinstance(best_compiler("sm_80"), Nvcc if find_nvrtc() is None else Nvrtc)
 
 
 def test_other_architectures_have_other_entries(tmp_path: Path, monkeypatch) -> None:

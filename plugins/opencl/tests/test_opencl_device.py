@@ -10,7 +10,7 @@ import pytest
 from opencl_lab import available, blank, get, open_as_gpu, open_device, put
 
 from polyback import scalar
-from polyback.dtype import float32, float64, int8, int64
+from polyback.dtype import bool_, float32, float64, int8, int64
 from polyback.errors import CompileError, DeviceClosed, InvalidArgument, OutOfMemory
 from polyback.program import copy_program, program
 from polyback.simt.driver import Kernel
@@ -125,7 +125,9 @@ def test_reduction_of_a_program_that_uses_its_index(device):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8, np.int64, np.uint16])
-@pytest.mark.parametrize(("m", "k", "n"), [(1, 1, 1), (5, 7, 9), (12, 64, 32), (70, 200, 65), (1, 50, 60)])
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(1, 1, 1), (5, 7, 9), (12, 64, 32), (70, 200, 65), (1, 50, 60)]
+)
 def test_products(device, dtype, m, k, n):
     rng = np.random.default_rng(m)
     a, b = (
@@ -195,3 +197,27 @@ def test_float64_and_small_integers(device):
     y, back = put(device, np.array([0.1, -1e300])), blank(device, (2,), "float64")
     device.elementwise(program(lambda v: v * 3.0, float64), [back], [y])
     np.testing.assert_array_equal(get(device, back), np.array([0.1, -1e300]) * 3)
+
+
+def test_prototypes_cover_every_function(monkeypatch):
+    """On PoCL no kernel needs the slow header: not a row's, dense or strided, nor a reduction's."""
+    device = open_device()
+    if not device._driver._has_guard:
+        pytest.skip("only for PoCL")
+
+    def slowly(self, source):
+        raise AssertionError(source)
+
+    monkeypatch.setattr(type(device._driver), "_compile_source", slowly)
+    for row in scalar.TABLE:
+        for dtype in (d for d in (float32, float64) if d in row.takes and row.arity):
+            kinds = [bool_, dtype, dtype] if row is scalar.WHERE else [dtype] * row.arity
+            code = program(lambda *x, r=row: r(*x), *kinds)
+            ins = [blank(device, (20,), d.name) for d in kinds]
+            device.elementwise(code, [blank(device, (20,), code.dtypes[-1].name)], ins)
+    for op in scalar.REDUCTIONS:
+        dtype = bool_ if bool_ in op.takes else float64
+        x, out = blank(device, (200, 200), dtype.name), blank(device, (1, 200), dtype.name)
+        device.reduce(op, out, x, (0,))
+    device.synchronize()
+    device.close()

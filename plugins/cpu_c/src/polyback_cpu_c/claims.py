@@ -9,7 +9,7 @@ from polyback.device import Caps
 from polyback.dtype import DTYPES, dtype_of
 
 FEATURES = frozenset({"reduce_fused", "gather", "scatter", "argsort", "memory_stats", "host_view"})
-STORED = frozenset(d.name for d in DTYPES if d.kind != "complex")
+STORED = frozenset(d.name for d in DTYPES)
 
 
 def claims(ops: Iterable[str], reduces: Iterable[str]) -> Caps:
@@ -31,6 +31,6 @@ def claims(ops: Iterable[str], reduces: Iterable[str]) -> Caps:
         storage=STORED,
         scalars={row: frozenset(types) for row, types in scalars.items()},
         reductions={row: frozenset(types) for row, types in reductions.items()},
-        matmul=frozenset(d.name for d in scalar.REAL),
+        matmul=frozenset(d.name for d in scalar.NUMERIC),
         features=FEATURES,
     )

@@ -21,11 +21,12 @@ from polyback.program import Instr, Number, Program
 REGISTER_BYTES: Final = 4096  # 2 to 4 times as much measured the same
 MOST_LAYOUTS: Final = 4096  # per program
 FORMATS: Final = {
-    "b8": "?7x", "i8": "b7x", "i16": "h6x", "i32": "i4x", "i64": "q",
-    "u8": "B7x", "u16": "H6x", "u32": "I4x", "u64": "Q", "f16": "e6x", "f32": "f4x", "f64": "d",
-    "bf16": "8s",
+    "b8": "?15x", "i8": "b15x", "i16": "h14x", "i32": "i12x", "i64": "q8x",
+    "u8": "B15x", "u16": "H14x", "u32": "I12x", "u64": "Q8x",
+    "f16": "e14x", "f32": "f12x", "f64": "d8x", "bf16": "16s", "c64": "16s", "c128": "16s",
 }  # fmt: skip
-CONVERT: Final = {"bool": bool, "int": int, "uint": int, "float": float}
+ADDRESS: Final = "Q8x"
+CONVERT: Final = {"bool": bool, "int": int, "uint": int, "float": float, "complex": complex}
 
 
 @final
@@ -136,7 +137,8 @@ class Compiler:
         return self.ops[f"cast_{code}_{instr.dtype.code}"]
 
     def _copy_kernel(self, dtype: DType) -> int:
-        return self.ops[f"positive_u{8 * dtype.itemsize}"]
+        code = "c128" if dtype.itemsize == 16 else f"u{8 * dtype.itemsize}"
+        return self.ops[f"positive_{code}"]
 
     def _plan(self) -> Plan:
         program = self.program
@@ -146,7 +148,7 @@ class Compiler:
         sizes = tuple(d.itemsize for d in dtypes)
         widest = max(d.itemsize for d in program.dtypes)
         scalars = any(i.scalar for i in program.inputs)
-        formats = [FORMATS[i.dtype.code] if i.scalar else "Q" for i in program.inputs]
+        formats = [FORMATS[i.dtype.code] if i.scalar else ADDRESS for i in program.inputs]
         return Plan(
             self._assemble(sizes, widest),
             sizes,
@@ -155,7 +157,7 @@ class Compiler:
             outputs,
             self.has_index,
             self._hazards(),
-            struct.Struct("=" + "".join([*formats, "Q" * (len(sizes) - len(formats))])),
+            struct.Struct("=" + "".join([*formats, ADDRESS * (len(sizes) - len(formats))])),
             not program.instrs and len(sizes) == 2 and not scalars,
         )
 
@@ -191,16 +193,19 @@ class Compiler:
 
 def cost(instr: Instr) -> int:
     """A kernel's time per element in L1, in float32 additions: what decides the size of tasks.
-    Measured: exp 9, tanh 12; float64 does half as many at once, and the rare ones call libm."""
+    Measured: exp 9, tanh 12; float64 does half as many at once, and the rare ones call libm, as do
+    all complex ones."""
     if not instr.args:
         return 0
     slow = instr.row.ulp > 2.5 or (instr.row.ulp > 0 and "$" in instr.row.c)
+    if instr.dtype.kind == "complex":
+        return 1000 if slow else 4
     wide = instr.dtype.itemsize == 8
     return (60 if wide else 12) if slow else (2 if wide else 1)
 
 
 def constant_bits(value: Number | None, dtype: DType) -> bytes:
-    """The number in ``dtype``, at the start of eight bytes."""
+    """The number in ``dtype``, at the start of a word (C: pb_word)."""
     if dtype is bool_:
         value = bool(value)
     with np.errstate(all="ignore"):
@@ -208,4 +213,4 @@ def constant_bits(value: Number | None, dtype: DType) -> bytes:
             bits = np.asarray(value).astype(dtype.numpy).tobytes()
         except (TypeError, ValueError, OverflowError):
             raise InvalidArgument(f"[program] {value!r} is no {dtype}") from None
-    return bits.ljust(8, b"\0")
+    return bits.ljust(16, b"\0")

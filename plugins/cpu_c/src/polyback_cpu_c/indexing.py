@@ -16,7 +16,7 @@ Steps = tuple[int, ...]
 # enum pb_dtype in csrc/isa.h
 DTYPE_NUMBERS: Final = {
     "b8": 0, "i8": 1, "i16": 2, "i32": 3, "i64": 4, "u8": 5, "u16": 6, "u32": 7, "u64": 8,
-    "f16": 9, "bf16": 10, "f32": 11, "f64": 12,
+    "f16": 9, "bf16": 10, "f32": 11, "f64": 12, "c64": 13, "c128": 14,
 }  # fmt: skip
 _POINTERS: Final = struct.Struct("=3Q")
 

@@ -1,4 +1,4 @@
-"""Operands of a launch as C reads them: one 8-byte word each (``csrc/vm.h``: pb_frame)."""
+"""Operands of a launch as C reads them: one 16-byte word each (``csrc/vm.h``: pb_frame)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from polyback.device import Operand
 from polyback.dtype import DType
 from polyback.errors import InvalidArgument
-from polyback_cpu_c.compiler import CONVERT, Plan, constant_bits
+from polyback_cpu_c.compiler import CONVERT, FORMATS, Plan, constant_bits
 
 
 def address(x: Operand, size: int) -> int:
@@ -69,8 +69,8 @@ def complete(plan: Plan, words: list[Any]) -> frozenset[int]:
 def pack_cast(plan: Plan, words: list[Any]) -> bytes:
     """The words as C reads them, with numbers that their types do not hold cast as NumPy does."""
     for k, dtype in plan.numbers:
-        bits = constant_bits(words[k], dtype)
-        words[k] = bits if dtype.code == "bf16" else np.frombuffer(bits, dtype.numpy)[0].item()
+        bits, raw = constant_bits(words[k], dtype), FORMATS[dtype.code] == "16s"
+        words[k] = bits if raw else np.frombuffer(bits, dtype.numpy)[0].item()
     return plan.words.pack(*words)
 
 

@@ -68,14 +68,14 @@ class CudaBackend(Backend):
                 code=answer.code, reason=answer.reason, fix=answer.fix,
             )  # fmt: skip
         from polyback_cuda import driver
-        from polyback_cuda.compiler import Nvcc
         from polyback_cuda.device import CudaDevice
+        from polyback_cuda.nvrtc import best_compiler
 
         cuda = driver.load()
         count = cuda.Device.count()
         if not 0 <= index < count:
             raise InvalidArgument(f"[cuda] no device {index}; there are {count}")
-        return CudaDevice(driver.CudaDriver(cuda, index, Nvcc, config.memory_limit))
+        return CudaDevice(driver.CudaDriver(cuda, index, best_compiler, config.memory_limit))
 
 
 _NO_DRIVER: Final = {  # codes of cuda.h

@@ -1,7 +1,7 @@
 """nvcc: from a source to a cubin for one architecture, kept on disk.
 
-nvcc takes 1 to 3 s for a source of any size up to some dozen kernels, so kernels that belong
-together come in one source, and a cubin is never made twice.
+nvcc takes most of a second for a source of one kernel and hardly more for five, so kernels that
+belong together come in one source, and a cubin is never made twice.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""pycuda, and the only file that imports it: the primary context, one stream, a memory pool,
-kernels.
+"""pycuda, and the only file that imports it: primary context, one stream, memory pool, kernels.
 
 All threads share the stream: work in one order alone makes a buffer that one thread wrote safe to
 read on another, and a freed buffer safe to hand out at once. Every call of the vendor's library
@@ -51,7 +50,7 @@ STICKY: Final = (
 
 def load() -> Any:
     """pycuda's driver module, initialised; no context is made."""
-    import pycuda.driver as cuda
+    import pycuda.driver as cuda  # type: ignore[import-untyped]
 
     cuda.init()
     return cuda
@@ -219,7 +218,7 @@ class CudaDriver:
         buffer = self.allocate(data.nbytes)
         note = weakref.finalize(buffer, self._returned.append, (buffer.handle, buffer.room))
         note.atexit = False
-        self.upload(buffer, 0, memoryview(data.view(np.uint8)))
+        self.upload(buffer, 0, data.data.cast("B"))
         return buffer
 
     def memory_stats(self) -> MemoryStats:
@@ -268,6 +267,7 @@ class CudaDriver:
 
     def synchronize(self) -> None:
         """Wait for the stream."""
+        self._check_open()
         self._run(self._stream.synchronize)
 
     def close(self) -> None:

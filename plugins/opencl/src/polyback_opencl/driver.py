@@ -32,6 +32,7 @@ from polyback.errors import (
 from polyback.features import MemoryStats
 from polyback.simt.driver import Kernel, Triple
 from polyback.simt.geometry import Machine
+from polyback_opencl import prototypes
 from polyback_opencl.cache import BinaryCache, default_folder, key
 
 
@@ -54,7 +55,8 @@ cl: Final = _load_pyopencl()
 T = TypeVar("T")
 STANDARD: Final = "-cl-std=CL1.2"
 CORRECT_DIVISION: Final = "-cl-fp32-correctly-rounded-divide-sqrt"
-KEEPS_BINARIES: Final = ("Portable Computing Language", "NVIDIA CUDA")  # platforms with own caches
+POCL: Final = "Portable Computing Language"
+KEEPS_BINARIES: Final = (POCL, "NVIDIA CUDA")  # platforms with own caches
 _LOST: Final = {-36, -9999}  # INVALID_COMMAND_QUEUE; NVIDIA's code for a fault on the device
 _MEMORY: Final = {-4, -5, -6, -61}  # allocation failure, resources, host memory, buffer size
 NO_PLATFORM: Final = -1001
@@ -149,7 +151,9 @@ class OpenclDriver:
         self._live = self._cached = self._peak = self._count = 0
         self._closed = False
         self._options = [STANDARD] + [CORRECT_DIVISION] * self.traits.correct_division
-        own = device.platform.name.strip() not in KEEPS_BINARIES
+        platform = device.platform.name.strip()
+        own = platform not in KEEPS_BINARIES
+        self._has_guard = platform == POCL and self.traits.machine.is_cpu
         self._binaries = BinaryCache(default_folder()) if own else None
 
     # --- memory --------------------------------------------------------------------------------
@@ -253,20 +257,33 @@ class OpenclDriver:
                     return cl.Program(self._context, [self.device], [binary]).build(self._options)
                 except cl.Error:  # from another driver after all
                     pass
+        program = self._quickly(source) or self._compile_source(source)
+        if cache is not None:
+            cache.store(name, program.get_info(cl.program_info.BINARIES)[0])
+        return program
+
+    def _quickly(self, source: str) -> Any:
+        """Built without PoCL's header; None where that is not known to work, or did not."""
+        if not self._has_guard:
+            return None
+        program = cl.Program(self._context, prototypes.TEXT + "\n" + source)
+        try:
+            return program.build([*self._options, *prototypes.OPTIONS])
+        except cl.Error:
+            return None
+
+    def _compile_source(self, source: str) -> Any:
         program = cl.Program(self._context, source)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the compiler's remarks
-                program.build(self._options)
+                return program.build(self._options)
         except cl.Error as error:
             log = "\n".join(text for _, text in _logs(program)) or str(error)
             raise CompileError(
                 f"[opencl] a kernel does not compile on {self.device.name}: {log[:2000]}",
                 log=log, source=source,
             ) from error  # fmt: skip
-        if cache is not None:
-            cache.store(name, program.get_info(cl.program_info.BINARIES)[0])
-        return program
 
     def launch(self, compiled: Any, groups: Triple, arguments: Sequence[Any]) -> None:
         """Queue it and return."""

@@ -209,14 +209,14 @@ class SimulatedCuda:
         self.queued = 0  # works queued so far; ``_done`` of them have run
         self._done = 0
         self._work: deque[Callable[[], None]] = deque()
-        self._faults: dict[str, Error] = {}
-        self._sticky: Error | None = None
+        self._faults: dict[str, Exception] = {}
+        self._sticky: Exception | None = None
         self._local = threading.local()
         self.Context = Context(self)  # pop is called on it
 
     # --- faults --------------------------------------------------------------------------------
 
-    def inject(self, call: str, error: Error) -> None:
+    def inject(self, call: str, error: Exception) -> None:
         """The next ``call`` ("alloc", "work": the next queued work when it runs) raises
         ``error``."""
         self._faults[call] = error
@@ -327,13 +327,13 @@ class SimulatedCuda:
         self.memory[made.address] = made
         return made
 
-    def memcpy_htod_async(self, to: int, source: Any, stream: Stream) -> None:
+    def memcpy_htod_async(self, to: int, source: Any, stream: Any) -> None:
         """The source is read when the copy runs."""
         self.check_current()
         self.calls["htod"] += 1
         self.queue(lambda: self._copy(to, source.ctypes.data, to, source.nbytes))
 
-    def memcpy_dtoh_async(self, target: Any, source: int, stream: Stream) -> None:
+    def memcpy_dtoh_async(self, target: Any, source: int, stream: Any) -> None:
         """The target is written when the copy runs."""
         self.check_current()
         self.calls["dtoh"] += 1
