@@ -71,7 +71,8 @@ class Nvrtc:
         library, program = self._library, ctypes.c_void_p()
         options = (ctypes.c_char_p * len(self._options))(*(o.encode() for o in self._options))
         self._check(library.nvrtcCreateProgram(
-            ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None), source)  # fmt: skip
+            ctypes.byref(program), source.encode(), b"kernel.cu", 0, None, None,
+        ), source)  # fmt: skip
         try:
             status = library.nvrtcCompileProgram(program, len(options), options)
             self._check(status, source, self._text(program, "ProgramLog").decode())

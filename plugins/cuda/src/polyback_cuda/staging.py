@@ -29,15 +29,20 @@ class Ring:
 
     def take(self) -> tuple[Bytes, Any]:
         """A slot's memory, free to be used, and its event."""
-        if len(self._slots) < self._count:
-            flags = self._cuda.event_flags.DISABLE_TIMING
-            memory = self._cuda.pagelocked_empty(self.size, np.uint8)
-            self._slots.append((memory, self._cuda.Event(flags)))
-            return self._slots[-1]
+        if not self._slots:
+            self._fill()
         memory, event = self._slots[self._next]
         self._next = (self._next + 1) % self._count
-        event.synchronize()
+        event.synchronize()  # at once if it was never recorded
         return memory, event
+
+    def _fill(self) -> None:
+        """One allocation, because each one makes the device wait."""
+        block = self._cuda.pagelocked_empty(self._count * self.size, np.uint8)
+        flags = self._cuda.event_flags.DISABLE_TIMING
+        for k in range(self._count):
+            part = block[k * self.size : (k + 1) * self.size]
+            self._slots.append((part, self._cuda.Event(flags)))
 
     def forget(self) -> None:
         """Give the memory back; the context must be current and idle."""

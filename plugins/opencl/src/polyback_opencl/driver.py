@@ -53,7 +53,7 @@ def _load_pyopencl() -> Any:
 
 cl: Final = _load_pyopencl()
 T = TypeVar("T")
-STANDARD: Final = "-cl-std=CL1.2"
+STANDARD: Final = ("-cl-std=CL1.2", "-w")  # -w: no remarks about x == x and the like
 CORRECT_DIVISION: Final = "-cl-fp32-correctly-rounded-divide-sqrt"
 POCL: Final = "Portable Computing Language"
 KEEPS_BINARIES: Final = (POCL, "NVIDIA CUDA")  # platforms with own caches
@@ -150,7 +150,7 @@ class OpenclDriver:
         self._programs: dict[str, Any] = {}  # built sources: kernels of one source share it
         self._live = self._cached = self._peak = self._count = 0
         self._closed = False
-        self._options = [STANDARD] + [CORRECT_DIVISION] * self.traits.correct_division
+        self._options = [*STANDARD, *[CORRECT_DIVISION] * self.traits.correct_division]
         platform = device.platform.name.strip()
         own = platform not in KEEPS_BINARIES
         self._has_guard = platform == POCL and self.traits.machine.is_cpu
@@ -268,16 +268,14 @@ class OpenclDriver:
             return None
         program = cl.Program(self._context, prototypes.TEXT + "\n" + source)
         try:
-            return program.build([*self._options, *prototypes.OPTIONS])
+            return _built(program, [*self._options, *prototypes.OPTIONS])
         except cl.Error:
             return None
 
     def _compile_source(self, source: str) -> Any:
         program = cl.Program(self._context, source)
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the compiler's remarks
-                return program.build(self._options)
+            return _built(program, self._options)
         except cl.Error as error:
             log = "\n".join(text for _, text in _logs(program)) or str(error)
             raise CompileError(
@@ -358,6 +356,12 @@ class OpenclDriver:
 
 
 _BITS: Final = {"bf16": "uint16", "f16": "uint16", "b8": "uint8"}
+
+
+def _built(program: Any, options: Sequence[str]) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the compiler says about a good program
+        return program.build(list(options))
 
 
 def _logs(program: Any) -> list[tuple[Any, str]]:

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import builtins
 import ctypes
-import struct
 import tempfile
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -141,17 +140,17 @@ class Function:
     """A kernel."""
 
     def __init__(self, cuda: SimulatedCuda, entry: Any) -> None:
-        self._cuda, self._entry, self._format = cuda, entry, ""
+        self._cuda, self._entry = cuda, entry
 
-    def prepare(self, formats: Sequence[str]) -> Function:
-        """Remember how arguments are packed."""
-        self._format = "".join(formats)
-        return self
-
-    def prepared_async_call(
-        self, grid: tuple[int, ...], block: tuple[int, ...], stream: Stream, *arguments: Any
+    def _launch_kernel(
+        self,
+        grid: tuple[int, ...],
+        block: tuple[int, ...],
+        packed: bytes,
+        shared: int,
+        stream: Stream | None,
     ) -> None:
-        """Pack now, run later."""
+        """What all launches of pycuda end in; runs later."""
         cuda = self._cuda
         cuda.check_current()
         cuda.calls["launch"] += 1
@@ -159,7 +158,6 @@ class Function:
             raise LogicError("cuLaunchKernel failed: invalid argument")
         if not 1 <= block[0] <= MOST_THREADS or block[1:] != (1, 1):
             raise LogicError("cuLaunchKernel failed: invalid argument")
-        packed = struct.pack(self._format, *arguments)
         cuda.queue(lambda: self._run(grid, block[0], packed))
 
     def _run(self, grid: tuple[int, ...], threads: int, packed: bytes) -> None:
