@@ -13,9 +13,10 @@ SOURCES := $(shell find polyback plugins conformance -name '*.py' -o -name '*.[c
 demo: $(VENV)/.demo  ## train on real digits on $(DEVICE), compare with the reference
 	$(BIN)/python examples/train_digits.py --device $(DEVICE) --compare numpy_ref
 
-test: $(VENV)/.test  ## conformance of both backends, then every test
+test: $(VENV)/.test  ## conformance of the backends, then every test
 	$(BIN)/polyback conformance numpy_ref
 	$(BIN)/polyback conformance cpu_c
+	$(BIN)/polyback conformance opencl
 	$(BIN)/pytest tests plugins conformance/meta_tests
 
 slow: $(VENV)/.test  ## the long sweeps: exhaustive accuracy, full conformance
@@ -44,7 +45,8 @@ $(VENV)/.demo: $(VENV)/.packages
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo tests/requirements.txt
-	$(BIN)/pip install --quiet polyback-conformance -r tests/requirements.txt
+	$(BIN)/pip install --quiet --upgrade --force-reinstall --no-deps ./plugins/opencl
+	$(BIN)/pip install --quiet "polyback-opencl[pocl]" polyback-conformance -r tests/requirements.txt
 	touch $@
 
 $(VENV)/.check: $(VENV)/.test

@@ -1,4 +1,4 @@
-"""Shared fixtures: every test that takes ``device`` runs once on each installed device."""
+"""Shared fixtures: every test that takes ``device`` runs once on each device of ``--devices``."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ import polyback as pb
 pytest.register_assert_rewrite("tests")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--devices", default="numpy_ref,cpu_c", help="devices of the unit tests")
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "device" in metafunc.fixturenames:
-        metafunc.parametrize("device", pb.devices())
+        metafunc.parametrize("device", metafunc.config.getoption("devices").split(","))
 
 
 @pytest.fixture(autouse=True)

@@ -116,6 +116,7 @@ class Frame:
         return (*kinds, "*", *["i64"] * 6, "*", "*")
 
     def words(self) -> dict[str, str]:
+        """What every template of this family has holes for."""
         dialect, program = self.dialect, self.program
         parameters = []
         for k, given in enumerate(program.inputs):

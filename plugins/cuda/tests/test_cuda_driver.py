@@ -209,6 +209,23 @@ def test_barriers_shuffles_and_shared_memory(driver: CudaDriver) -> None:
     assert got.tolist() == [(k ^ 1) + 5000 for k in range(64)]
 
 
+def test_a_missing_barrier_shows(driver: CudaDriver) -> None:
+    """Threads run one after another up to a barrier: none of them finds what later ones write."""
+    source = """
+extern "C" __global__ void swap(int *out)
+{
+    __shared__ int part[64];
+    part[threadIdx.x] = threadIdx.x + 1;
+    __syncthreads();
+    out[threadIdx.x] = part[63 - threadIdx.x];
+}"""
+    out = driver.allocate(256)
+    for text, right in ((source, True), (source.replace("__syncthreads();", ""), False)):
+        driver.launch(driver.compile(Kernel("swap", text, ("*",), 64)), (1, 1, 1), [out])
+        got = np.frombuffer(fetch(driver, out, 256), np.int32).tolist()
+        assert (got == list(range(64, 0, -1))) is right
+
+
 def test_sources_are_loaded_once(driver: CudaDriver, cuda: SimulatedCuda) -> None:
     driver.compile(Kernel("fold", FOLD, ("*", "*", "i32"), 256))
     driver.compile(Kernel("turn", FOLD, ("*",), 64))
