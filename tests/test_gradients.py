@@ -1,4 +1,4 @@
-"""Every structured function: first and second derivatives, reverse and forward, against differences.
+"""Every structured function: first and second derivatives against differences, in both modes.
 
 The rows of the scalar table are checked in test_scalar.py.
 """
