@@ -16,8 +16,9 @@ demo: $(VENV)/.demo  ## train on real digits on $(DEVICE), compare with the refe
 test: $(VENV)/.test  ## conformance of the backends, then every test
 	$(BIN)/polyback conformance numpy_ref
 	$(BIN)/polyback conformance cpu_c
-	$(BIN)/polyback conformance opencl
-	$(BIN)/pytest tests plugins conformance/meta_tests
+	$(BIN)/polyback conformance opencl > $(VENV)/opencl.log 2>&1 & opencl=$$!; \
+	$(BIN)/pytest tests plugins conformance/meta_tests || { kill $$opencl; exit 1; }; \
+	wait $$opencl; status=$$?; cat $(VENV)/opencl.log; exit $$status
 
 slow: $(VENV)/.test  ## the long sweeps: exhaustive accuracy, full conformance
 	$(BIN)/pytest tests plugins conformance/meta_tests -m slow

@@ -168,7 +168,7 @@ def main() -> None:
             lines.append(row(workload, options.device, peers, options.pairs, losses))
             print(lines[-1], flush=True)
     lines += ["", "## Where polyback is behind", "", *(losses or ["Nowhere in this run."])]
-    print("\n".join(lines[-len(losses) - 4 :]))
+    print("\n".join(lines[-len(losses or [0]) - 3 :]))
     if options.write:
         note = "Written by `bench/compare.py --write`; see [bench/README.md](../bench/README.md)."
         options.write.write_text(f"# Benchmarks\n\n{note}\n\n" + "\n".join(lines) + "\n")
