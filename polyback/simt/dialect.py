@@ -30,6 +30,7 @@ class Wide:
     declare: str  # a helper that load and store need; {size} bytes per element
     load: str  # from address {p} in {memory}: aligned as an element is
     store: str  # {x} to address {p} in {memory}
+    stream: str  # {x} to the aligned address {p}, past the caches
     convert: str  # {x}, lane by lane
     reinterpret: str  # the bits of {x}
     lanes: Mapping[str, int]  # by dtype code; a program whose types are not all here stays scalar

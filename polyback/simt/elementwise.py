@@ -45,6 +45,7 @@ class Spec:
     flat: bool
     wide_index: bool = False  # 64-bit index arithmetic
     pack: int = 1  # GPU: elements of a work-item
+    stream: bool = False  # CPU: large aligned outputs are stored past the caches
 
 
 CPU: Final = Template("""\
@@ -236,7 +237,9 @@ class Renderer:
                 lines.append(f"{self._at(n, 'e')} = t{number};")
             else:
                 dtype = self.program.dtypes[number]
-                lines += self.vectors.stores(f"t{number}", dtype, f"x{n}", "e", "count - e")
+                lines += self.vectors.stores(
+                    f"t{number}", dtype, f"x{n}", "e", "count - e", self.spec.stream
+                )
         return lines
 
     # --- GPU -----------------------------------------------------------------------------------

@@ -36,6 +36,10 @@ MOST_PLANS: Final = 4096
 # Elements from which a launch is worth a kernel of its own for its mix of dense, broadcast and
 # strided operands: compiling one takes as long as PoCL computes some ten million elements.
 SPECIAL_FROM: Final = 1 << 16
+# Bytes of outputs from which a CPU stores past its caches: they would not stay there, and a line
+# need not be fetched before it is written (a quarter less traffic for x + y).
+STREAM_FROM: Final = 1 << 24
+STREAM_ALIGNMENT: Final = 64
 CPU_SPAN: Final = 8192  # least elements of a work-item on a CPU: some microseconds
 
 
@@ -101,29 +105,37 @@ class Launcher:
         ins = (*ins, *constants)
         arrays = [x for x in ins if isinstance(x, Operand)]
         alias = aliases(outs, ins)
-        packable = self.machine.is_cpu or all(
-            x.view.offset * x.dtype.itemsize % PACK_BYTES == 0 for x in (*arrays, *outs)
-        )
-        key = (program, outs[0].view.shape, alias, packable,
+        aligned = self._aligned(arrays, outs)
+        key = (program, outs[0].view.shape, alias, aligned,
                tuple(x.view.strides for x in (*arrays, *outs)))  # fmt: skip
         plan = self._plans.get(key)
         if plan is None:
-            plan = self._plan(program, outs, arrays, alias, packable)
+            plan = self._plan(program, outs, arrays, alias, aligned)
             if len(self._plans) >= MOST_PLANS:
                 self._plans.clear()
             self._plans[key] = plan
         self.driver.launch(plan.compiled, plan.groups, arguments(program, outs, ins, plan))
 
+    def _aligned(self, arrays: Sequence[Operand], outs: Sequence[Operand]) -> bool:
+        """Do packs (GPU) start at multiples of their size; large outputs (CPU) where vectors do?"""
+        if not self.machine.is_cpu:
+            both = (*arrays, *outs)
+            return all(x.view.offset * x.dtype.itemsize % PACK_BYTES == 0 for x in both)
+        size = outs[0].view.size
+        return size * sum(x.dtype.itemsize for x in outs) >= STREAM_FROM and all(
+            x.view.offset * x.dtype.itemsize % STREAM_ALIGNMENT == 0 for x in outs
+        )
+
     def _plan(
         self, program: Program, outs: Sequence[Operand], arrays: Sequence[Operand],
-        alias: tuple[int, ...], packable: bool,
+        alias: tuple[int, ...], aligned: bool,
     ) -> Plan:  # fmt: skip
         views = [x.view for x in (*arrays, *outs)]
         leader = None if has_index(program) else len(arrays)
         walk = merge(views[0].shape, [v.strides for v in views], leader)
         if self.machine.is_cpu and leader is not None and walk.size >= SPECIAL_FROM:
             walk = tiled(walk)
-        spec = self._spec(program, walk, alias, packable)
+        spec = self._spec(program, walk, alias, aligned)
         group = 1 if self.machine.is_cpu else self.machine.group
         compiled = self.compiled((program, spec), lambda: self._render(program, spec, group))
         n = walk.size
@@ -138,8 +150,8 @@ class Launcher:
     def _render(self, program: Program, spec: Spec, group: int) -> Kernel:
         """The kernel, in one source with its sibling for the other of the two usual layouts."""
         count = len(spec.modes)
-        dense = replace(spec, modes=(DENSE,) * count, flat=True)
-        strided = replace(spec, modes=(STRIDED,) * count, flat=False, pack=1)
+        dense = replace(spec, modes=(DENSE,) * count, flat=True, stream=False)
+        strided = replace(spec, modes=(STRIDED,) * count, flat=False, pack=1, stream=False)
         specs = {"dense": dense, "strided": strided}
         if spec == strided:
             specs["dense"] = replace(dense, pack=self._pack(program))
@@ -152,17 +164,17 @@ class Launcher:
         widest = max(program.dtypes[o].itemsize for o in program.outputs)
         return 1 if self.machine.is_cpu else max(1, PACK_BYTES // widest)
 
-    def _spec(self, program: Program, walk: Walk, alias: tuple[int, ...], packable: bool) -> Spec:
+    def _spec(self, program: Program, walk: Walk, alias: tuple[int, ...], aligned: bool) -> Spec:
         modes = walk.modes
         flat = walk.is_flat
         dense = flat and all(m == DENSE for m in modes)
         if not dense and (walk.size < SPECIAL_FROM or not (self.machine.is_cpu or flat)):
             modes, flat = (STRIDED,) * len(modes), False
         wide_index = walk.reach() >= SMALL_INDEX
-        pack = 1
-        if not self.machine.is_cpu and packable and flat and set(modes) <= {DENSE, SPLAT}:
-            pack = self._pack(program)
-        return Spec(alias, modes, flat, wide_index, pack)
+        if not (aligned and flat and set(modes) <= {DENSE, SPLAT}):
+            return Spec(alias, modes, flat, wide_index)
+        stream = self.machine.is_cpu and max(alias) < 0
+        return Spec(alias, modes, flat, wide_index, self._pack(program), stream)
 
 
 def aliases(outs: Sequence[Operand], ins: Sequence[Operand | Number]) -> tuple[int, ...]:

@@ -37,7 +37,7 @@ from polyback.simt.vectors import Vectors
 
 LANES: Final = 16
 CHAIN: Final = 32
-COLUMNS: Final = 64
+COLUMNS: Final = 256
 
 
 @final

@@ -23,6 +23,7 @@ from polyback.view import Shape, View, row_major
 SPECIAL_FROM: Final = 1 << 14  # elements from which dense operands get a kernel of their own
 CPU_TASKS: Final = 16  # pieces that a CPU's work is cut into if they do not get too short
 CPU_CHUNK: Final = 1 << 14  # elements, at least
+CPU_SPAN: Final = 1 << 16  # elements of a work-item that makes several short rows
 GPU_CHUNK: Final = 1 << 13
 GPU_GROUPS: Final = 1024
 SHORT_ROW: Final = 64  # on a GPU a work-item of its own makes a shorter row
@@ -211,7 +212,7 @@ class Reducer:
         if columns:
             last = kept.shape[-1] if kept.shape else 1
             return n // last * blocks(last, COLUMNS), 1
-        span = max(1, CPU_CHUNK // 2 // length, blocks(n, 4096))
+        span = max(1, min(CPU_SPAN // length, blocks(n, CPU_TASKS)))
         return blocks(n, span), span
 
 

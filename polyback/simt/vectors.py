@@ -50,10 +50,15 @@ class Vectors:
             f"else {name} = {some}({pointer} + {at}, {count});",
         ]
 
-    def stores(self, value: str, dtype: DType, pointer: str, at: str, count: str) -> list[str]:
-        """Lines that store ``value``."""
+    def stores(
+        self, value: str, dtype: DType, pointer: str, at: str, count: str, stream: bool = False
+    ) -> list[str]:
+        """Lines that store ``value``; with ``stream`` past the caches, to aligned vectors."""
         some = self.partial_store(dtype)
         whole = self.store(dtype, f"{pointer} + {at}", value)
+        if stream and dtype.kind != "bool":
+            form = self._declared(dtype, None)
+            whole = self._wide.stream.format(p=f"{pointer} + {at}", x=value, **form)
         return [
             f"if ({count} >= {self.writer.lanes}) {whole};",
             f"else {some}({pointer} + {at}, {value}, {count});",

@@ -35,5 +35,5 @@ class OpenclDevice(SimtDevice):
 
     def __init__(self, driver: OpenclDriver) -> None:
         traits = driver.traits
-        words = dialect(double=traits.double, is_cpu=traits.machine.is_cpu)
+        words = dialect(double=traits.double, is_cpu=traits.machine.is_cpu, is_pocl=traits.is_pocl)
         super().__init__("opencl", claims(traits), words, traits.machine, driver)

@@ -55,7 +55,7 @@ _SAME: Final = [
 FLOAT: Final = {name: name for name in _SAME} | {"abs": "fabs", "round": "rint"}
 
 
-def dialect(*, double: bool, is_cpu: bool) -> Dialect:
+def dialect(*, double: bool, is_cpu: bool, is_pocl: bool = True) -> Dialect:
     """The words for one device."""
     wide = Wide(
         type="{type}{n}",
@@ -63,9 +63,10 @@ def dialect(*, double: bool, is_cpu: bool) -> Dialect:
         declare="typedef {type}{n} {type}{n}_any __attribute__((aligned({size})));",
         load="*({memory}const {type}{n}_any *)({p})",
         store="*({memory}{type}{n}_any *)({p}) = {x}",
+        stream="__builtin_nontemporal_store({x}, ({memory}{type}{n} *)({p}))",
         convert="convert_{type}{n}({x})", reinterpret="as_{type}{n}({x})",
         lanes={"f32": 16, "f64": 8},
-        helpers=repairs.VECTOR,
+        helpers=repairs.VECTOR if is_pocl else {},
     )  # fmt: skip
     return Dialect(
         header=(DOUBLE if double else "") + HEADER,
@@ -86,7 +87,7 @@ def dialect(*, double: bool, is_cpu: bool) -> Dialect:
         suffixes={"f32": "f", "i64": "L", "u32": "u", "u64": "UL"},
         reinterpret={"f32": "as_float", "u32": "as_uint", "f64": "as_double", "u64": "as_ulong"},
         builtins={"f32": FLOAT, "f64": FLOAT},
-        helpers=repairs.SCALAR if is_cpu else {},
+        helpers=repairs.SCALAR if is_pocl else {},
         multiply_add="({a} * {b} + {c})" if is_cpu else "fma({a}, {b}, {c})",
         contract="#pragma OPENCL FP_CONTRACT ON" if is_cpu else "",
         wide=wide if is_cpu else None,

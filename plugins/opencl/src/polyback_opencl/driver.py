@@ -101,6 +101,7 @@ class Traits:
     alignment: int
     max_allocation: int
     correct_division: bool
+    is_pocl: bool
 
 
 def traits_of(device: Any) -> Traits:
@@ -115,6 +116,7 @@ def traits_of(device: Any) -> Traits:
         alignment=max(16, min(4096, device.mem_base_addr_align // 8)),
         max_allocation=device.max_mem_alloc_size,
         correct_division=bool(single & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT),
+        is_pocl=device.platform.name.strip() == POCL,
     )
 
 
@@ -151,9 +153,8 @@ class OpenclDriver:
         self._live = self._cached = self._peak = self._count = 0
         self._closed = False
         self._options = [*STANDARD, *[CORRECT_DIVISION] * self.traits.correct_division]
-        platform = device.platform.name.strip()
-        own = platform not in KEEPS_BINARIES
-        self._has_guard = platform == POCL and self.traits.machine.is_cpu
+        own = device.platform.name.strip() not in KEEPS_BINARIES
+        self._has_guard = self.traits.is_pocl
         self._binaries = BinaryCache(default_folder()) if own else None
 
     # --- memory --------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ _CONVERT: Final = (
 
 def _lines() -> list[str]:
     lines = ["size_t PB get_group_id(uint);", "size_t PB get_local_id(uint);"]
+    lines.append("void __attribute__((overloadable, convergent)) barrier(uint);")
     for kind in ("int", "long"):
         lines += [f"{kind} PB {name}({kind}, {kind});" for name in ("min", "max")]
     lines += [f"int PB any({kind});" for kind in ("int16", "long8")]

@@ -2,7 +2,7 @@
 instead.
 
 Found by the conformance suite. The texts are those of ``polyback.simt.functions``; they cost a
-comparison, so they are used on every CPU device, where PoCL is what runs.
+comparison, so they are used on PoCL only.
 """
 
 from __future__ import annotations
