@@ -102,9 +102,8 @@ def traits_of(cuda: Any, device: Any) -> Traits:
     which = cuda.device_attribute
     major, minor = device.compute_capability()
     units = device.get_attribute(which.MULTIPROCESSOR_COUNT)
-    shared = device.get_attribute(which.MAX_SHARED_MEMORY_PER_BLOCK)
     return Traits(
-        Machine(False, units, GROUP, shared),
+        Machine(False, units, GROUP),
         architecture=f"sm_{major}{minor}",
         alignment=256,
         max_allocation=device.total_memory(),
