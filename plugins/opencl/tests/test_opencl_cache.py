@@ -7,7 +7,7 @@ import threading
 import pytest
 from opencl_lab import available
 
-from polyback_opencl.cache import BinaryCache, key
+from polyback.simt.cache import BinaryCache, key
 
 
 def test_key_separates_its_parts():

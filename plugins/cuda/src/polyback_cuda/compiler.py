@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final, Protocol, final
 
 from polyback.errors import CompileError
-from polyback_cuda.cache import BinaryCache, default_folder, key
+from polyback.simt.cache import BinaryCache, key
+from polyback_cuda.cache import default_folder
 
 # Strict IEEE: no contraction of a * b + c, divisions and square roots correctly rounded, subnormals
 # kept.

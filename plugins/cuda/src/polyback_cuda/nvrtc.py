@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, Final, final
 
 from polyback.errors import CompileError
-from polyback_cuda.cache import BinaryCache, default_folder, key
+from polyback.simt.cache import BinaryCache, key
+from polyback_cuda.cache import default_folder
 from polyback_cuda.compiler import STRICT, Compiler, Nvcc
 
 # Newest first. A driver loads what is made by a library of its own major version or an older one.

@@ -30,10 +30,11 @@ from polyback.errors import (
     PolybackError,
 )
 from polyback.features import MemoryStats
+from polyback.simt.cache import BinaryCache, key
 from polyback.simt.driver import Kernel, Triple
 from polyback.simt.geometry import Machine
 from polyback_opencl import prototypes
-from polyback_opencl.cache import BinaryCache, default_folder, key
+from polyback_opencl.cache import default_folder
 
 
 def _load_pyopencl() -> Any:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final, final
 
 from polyback.errors import CompileError
-from polyback_cuda.cache import BinaryCache, default_folder, key
+from polyback.simt.cache import BinaryCache, key
+from polyback_cuda.cache import default_folder
 from polyback_cuda.compiler import build, version_of
 
 HEADER: Final = Path(__file__).with_name("cuda_on_cpu.h")

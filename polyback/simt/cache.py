@@ -1,0 +1,65 @@
+"""Compiled programs on disk: one file per program, named by a hash of all that it depends on.
+
+Files appear whole or not at all (written beside, then renamed), are read as bytes and never
+unpickled, and the folder must belong to this user alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import final
+
+
+def key(parts: Sequence[str]) -> str:
+    """A name for what ``parts`` (source, device, compiler, options) determine."""
+    digest = hashlib.sha256()
+    for part in parts:
+        data = part.encode()
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.hexdigest()
+
+
+@final
+class BinaryCache:
+    """A folder of binaries. Without a safe folder it holds nothing, and nothing fails."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.usable = self._prepare()
+
+    def _prepare(self) -> bool:
+        try:
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            info = self.folder.stat()
+        except OSError:
+            return False
+        if not hasattr(os, "getuid"):
+            return True
+        return info.st_uid == os.getuid() and not info.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+    def load(self, name: str) -> bytes | None:
+        """The binary, or None."""
+        if not self.usable:
+            return None
+        with contextlib.suppress(OSError):
+            return (self.folder / name).read_bytes() or None
+        return None
+
+    def store(self, name: str, binary: bytes) -> None:
+        """Keep a binary; a full disk is no error."""
+        if not self.usable or not binary:
+            return
+        with contextlib.suppress(OSError):
+            number, path = tempfile.mkstemp(dir=self.folder)
+            try:
+                with os.fdopen(number, "wb") as file:
+                    file.write(binary)
+                os.replace(path, self.folder / name)
+            except OSError:
+                os.unlink(path)
