@@ -53,12 +53,118 @@ class Scatter(Protocol):
         ...
 
 
+class ScatterMinMax(Protocol):
+    """Feature ``scatter_minmax``."""
+
+    def scatter(
+        self, out: Operand, index: Operand, x: Operand, axis: int, mode: Literal["min", "max"]
+    ) -> None:
+        """``scatter`` takes the modes min and max too, for real types: NaN propagates, -0 < +0."""
+        ...
+
+
+class Scan(Protocol):
+    """Feature ``scan``."""
+
+    def scan(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
+        """``out[..., i, ...] = op(x[..., 0, ...], ..., x[..., i, ...])`` along ``axis``. ``op`` is
+        sum, prod, min or max of a dtype that ``caps.reductions`` names for it; ``out`` has the
+        shape and type of ``x``. NaN propagates; sums keep the bound of ``reduce``."""
+        ...
+
+
+class ArgReduce(Protocol):
+    """Feature ``argreduce``."""
+
+    def argreduce(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
+        """``out`` (int64, size 1 at ``axis``) = the index of the first min or max along ``axis``,
+        which is not empty; NaN is more extreme than every number, -0 equals +0. ``x`` has a real
+        dtype that ``caps.reductions`` names for ``op``."""
+        ...
+
+
 class ArgSort(Protocol):
     """Feature ``argsort``."""
 
     def argsort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
         """Stable order of ``x`` along ``axis`` as int64 indexes; NaN sorts after every number in
         both directions."""
+        ...
+
+
+class Softmax(Protocol):
+    """Feature ``softmax``."""
+
+    def softmax(self, out: Operand, x: Operand, axis: int, log: bool) -> None:
+        """``exp(x - m) / s`` with ``m`` the maximum and ``s`` the sum of the exponentials along
+        ``axis``, or ``x - m - log(s)``. float32 and float64; ``axis`` is not empty. NaN anywhere
+        along the axis, +inf, or -inf alone give NaN all along it."""
+        ...
+
+
+class LayerNorm(Protocol):
+    """Feature ``layer_norm``."""
+
+    def layer_norm(
+        self, out: Operand, mean: Operand, scale: Operand, x: Operand,
+        weight: Operand | None, bias: Operand | None, eps: float,
+    ) -> None:  # fmt: skip
+        """``out = (x - mean) * scale * weight + bias`` along the last axis (not empty), with
+        ``scale = 1 / sqrt(mean((x - mean)**2) + eps)``. ``mean`` and ``scale`` are written too: the
+        shape of ``x`` with size 1 at the end. ``weight`` and ``bias`` have the shape of ``x``
+        (stride 0 where they repeat); None stands for ones and zeros. float32 and float64."""
+        ...
+
+
+@final
+@dataclass(frozen=True)
+class Window:
+    """How a window walks over (height, width): element (i, j) of the result reads rows
+    ``i * stride[0] - padding[0] + p * dilation[0]`` for p below the height of the window, and
+    columns likewise. What lies outside is absent, so the shape of the result says how far padding
+    goes at the end."""
+
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (0, 0)  # before the first row and column
+    dilation: tuple[int, int] = (1, 1)
+
+
+class Conv2d(Protocol):
+    """Feature ``conv2d``: cross-correlation and its two gradients, float32 and float64.
+
+    Shapes: ``x`` (N, C, H, W), ``w`` (O, C / groups, P, Q), the result (N, O, I, J), strided, so
+    that channels-last arrays come as views. The bound on sums is that of ``reduce``.
+    """
+
+    def conv2d(self, out: Operand, x: Operand, w: Operand, window: Window, groups: int) -> None:
+        """``out[n, o, i, j] = sum_(c, p, q) x[n, c of the group of o, row(i, p), column(j, q)]
+        w[o, c, p, q]``; elements outside ``x`` count as 0."""
+        ...
+
+    def conv2d_input(
+        self, out: Operand, g: Operand, w: Operand, window: Window, groups: int
+    ) -> None:
+        """The gradient for ``x`` (the shape of ``out``) when that of the result is ``g``."""
+        ...
+
+    def conv2d_weight(
+        self, out: Operand, x: Operand, g: Operand, window: Window, groups: int
+    ) -> None:
+        """The gradient for ``w`` (the shape of ``out``)."""
+        ...
+
+
+class Pool2d(Protocol):
+    """Feature ``pool2d``."""
+
+    def pool2d(
+        self, op: Reduction, out: Operand, index: Operand | None, x: Operand,
+        kernel: tuple[int, int], window: Window,
+    ) -> None:  # fmt: skip
+        """Combine (sum or max) the elements of ``x`` (N, C, H, W) under each window; each window
+        holds at least one. With max, ``index`` (int64, the shape of ``out``) gets ``row * W +
+        column`` of the first maximum in row-major order, NaN being the largest. float32, float64.
+        """
         ...
 
 
@@ -109,6 +215,13 @@ FEATURES: Final = (
     Feature("gather", Gather, (1, 0)),
     Feature("scatter", Scatter, (1, 0)),
     Feature("argsort", ArgSort, (1, 0)),
+    Feature("scatter_minmax", ScatterMinMax, (1, 1)),
+    Feature("scan", Scan, (1, 1)),
+    Feature("argreduce", ArgReduce, (1, 1)),
+    Feature("softmax", Softmax, (1, 1)),
+    Feature("layer_norm", LayerNorm, (1, 1)),
+    Feature("conv2d", Conv2d, (1, 1)),
+    Feature("pool2d", Pool2d, (1, 1)),
     Feature("memory_stats", HasMemoryStats, (1, 0)),
     Feature("host_view", HostView, (1, 0)),
 )
