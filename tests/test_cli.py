@@ -21,6 +21,7 @@ import polyback
 from polyback import doctor
 from polyback.cli import main
 from polyback.config import configure
+from polyback.device import PROTOCOL
 
 Capture = pytest.CaptureFixture[str]
 
@@ -73,7 +74,7 @@ def test_doctor_as_json(capsys: Capture) -> None:
     assert main(["doctor", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["ok"] is True
-    assert found["protocol"] == [1, 0]
+    assert found["protocol"] == list(PROTOCOL)
     assert found["config"]["threads"] == {"value": 0, "from": "default"}
     (good,) = found["plugins"]
     assert good["status"] == "available"
