@@ -54,7 +54,7 @@ class Operators:
         return _binary(F.add, other, self)
 
     def __iadd__(self, other: Any) -> Tensor:
-        return F.in_place(self, _binary(F.add, self, other))
+        return F.elementwise.in_place(self, _binary(F.add, self, other))
 
     def __sub__(self, other: Any) -> Tensor:
         return _binary(F.subtract, self, other)
@@ -63,7 +63,7 @@ class Operators:
         return _binary(F.subtract, other, self)
 
     def __isub__(self, other: Any) -> Tensor:
-        return F.in_place(self, _binary(F.subtract, self, other))
+        return F.elementwise.in_place(self, _binary(F.subtract, self, other))
 
     def __mul__(self, other: Any) -> Tensor:
         return _binary(F.multiply, self, other)
@@ -72,7 +72,7 @@ class Operators:
         return _binary(F.multiply, other, self)
 
     def __imul__(self, other: Any) -> Tensor:
-        return F.in_place(self, _binary(F.multiply, self, other))
+        return F.elementwise.in_place(self, _binary(F.multiply, self, other))
 
     def __truediv__(self, other: Any) -> Tensor:
         return _binary(F.divide, self, other)
@@ -81,7 +81,7 @@ class Operators:
         return _binary(F.divide, other, self)
 
     def __itruediv__(self, other: Any) -> Tensor:
-        return F.in_place(self, _binary(F.divide, self, other))
+        return F.elementwise.in_place(self, _binary(F.divide, self, other))
 
     def __floordiv__(self, other: Any) -> Tensor:
         return _binary(F.floor_divide, self, other)
@@ -90,7 +90,7 @@ class Operators:
         return _binary(F.floor_divide, other, self)
 
     def __ifloordiv__(self, other: Any) -> Tensor:
-        return F.in_place(self, _binary(F.floor_divide, self, other))
+        return F.elementwise.in_place(self, _binary(F.floor_divide, self, other))
 
     def __mod__(self, other: Any) -> Tensor:
         return _binary(F.remainder, self, other)
@@ -99,7 +99,7 @@ class Operators:
         return _binary(F.remainder, other, self)
 
     def __imod__(self, other: Any) -> Tensor:
-        return F.in_place(self, _binary(F.remainder, self, other))
+        return F.elementwise.in_place(self, _binary(F.remainder, self, other))
 
     def __pow__(self, other: Any) -> Tensor:
         return _binary(F.pow, self, other)
@@ -108,7 +108,7 @@ class Operators:
         return _binary(F.pow, other, self)
 
     def __ipow__(self, other: Any) -> Tensor:
-        return F.in_place(self, _binary(F.pow, self, other))
+        return F.elementwise.in_place(self, _binary(F.pow, self, other))
 
     def __and__(self, other: Any) -> Tensor:
         return _binary(F.bitwise_and, self, other)
@@ -117,7 +117,7 @@ class Operators:
         return _binary(F.bitwise_and, other, self)
 
     def __iand__(self, other: Any) -> Tensor:
-        return F.in_place(self, _binary(F.bitwise_and, self, other))
+        return F.elementwise.in_place(self, _binary(F.bitwise_and, self, other))
 
     def __or__(self, other: Any) -> Tensor:
         return _binary(F.bitwise_or, self, other)
@@ -126,7 +126,7 @@ class Operators:
         return _binary(F.bitwise_or, other, self)
 
     def __ior__(self, other: Any) -> Tensor:
-        return F.in_place(self, _binary(F.bitwise_or, self, other))
+        return F.elementwise.in_place(self, _binary(F.bitwise_or, self, other))
 
     def __xor__(self, other: Any) -> Tensor:
         return _binary(F.bitwise_xor, self, other)
@@ -135,7 +135,7 @@ class Operators:
         return _binary(F.bitwise_xor, other, self)
 
     def __ixor__(self, other: Any) -> Tensor:
-        return F.in_place(self, _binary(F.bitwise_xor, self, other))
+        return F.elementwise.in_place(self, _binary(F.bitwise_xor, self, other))
 
     def __lshift__(self, other: Any) -> Tensor:
         return _binary(F.bitwise_left_shift, self, other)
@@ -144,7 +144,7 @@ class Operators:
         return _binary(F.bitwise_left_shift, other, self)
 
     def __ilshift__(self, other: Any) -> Tensor:
-        return F.in_place(self, _binary(F.bitwise_left_shift, self, other))
+        return F.elementwise.in_place(self, _binary(F.bitwise_left_shift, self, other))
 
     def __rshift__(self, other: Any) -> Tensor:
         return _binary(F.bitwise_right_shift, self, other)
@@ -153,7 +153,7 @@ class Operators:
         return _binary(F.bitwise_right_shift, other, self)
 
     def __irshift__(self, other: Any) -> Tensor:
-        return F.in_place(self, _binary(F.bitwise_right_shift, self, other))
+        return F.elementwise.in_place(self, _binary(F.bitwise_right_shift, self, other))
 
     def __matmul__(self, other: Any) -> Tensor:
         return _binary(F.matmul, self, other)
@@ -162,7 +162,7 @@ class Operators:
         return _binary(F.matmul, other, self)
 
     def __imatmul__(self, other: Any) -> Tensor:
-        return F.in_place(self, _binary(F.matmul, self, other))
+        return F.elementwise.in_place(self, _binary(F.matmul, self, other))
 
     def __lt__(self, other: Any) -> Tensor:
         return _binary(F.less, self, other)
@@ -198,10 +198,10 @@ class Operators:
         return F.bitwise_invert(self)
 
     def __getitem__(self, key: Any) -> Tensor:
-        return F.getitem(self, key)
+        return F.indexing.getitem(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        F.setitem(self, key, value)
+        F.indexing.setitem(self, key, value)
 
     @property
     def T(self) -> Tensor:

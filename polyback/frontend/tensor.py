@@ -105,7 +105,7 @@ class Tensor(Operators):
         """This tensor on another device (itself if it is there already); differentiable."""
         if stream is not None:
             raise InvalidArgument("[to_device] streams are not supported; want stream=None")
-        return frontend.functions.to_device(self, device(target))
+        return frontend.functions.creation.to_device(self, device(target))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if copy is False:
@@ -187,7 +187,7 @@ class Tensor(Operators):
 
     def apply(self, row: Scalar, operands: tuple[Any, ...]) -> Tensor:
         """Apply a scalar function (see :mod:`polyback.scalar`)."""
-        return frontend.functions.apply(row, *operands)
+        return frontend.functions.elementwise.apply(row, *operands)
 
 
 def _rebuild(values: Any, dtype: DType, name: str, requires_grad: bool) -> Tensor:

@@ -20,7 +20,8 @@ from typing import Any, Final, Literal, NamedTuple, Self
 from polyback.dtype import dtype_of
 from polyback.errors import DTypeError, GradientError, InvalidArgument, ShapeError
 from polyback.frontend.autograd import no_grad
-from polyback.frontend.functions import astype, to_device
+from polyback.frontend.functions import astype
+from polyback.frontend.functions.creation import to_device
 from polyback.frontend.tensor import Tensor
 from polyback.runtime import Device
 from polyback.runtime import device as get_device

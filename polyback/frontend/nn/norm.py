@@ -8,8 +8,9 @@ from typing import Any, final
 from polyback.dtype import DEFAULT_FLOAT, int64
 from polyback.errors import InvalidArgument, ShapeError
 from polyback.frontend.autograd import no_grad
-from polyback.frontend.functions import in_place, mean, ones, reshape, sqrt, square, zeros
+from polyback.frontend.functions import mean, ones, reshape, sqrt, square, zeros
 from polyback.frontend.functions.creation import Where
+from polyback.frontend.functions.elementwise import in_place
 from polyback.frontend.nn.module import Module, Parameter
 from polyback.frontend.tensor import Tensor
 

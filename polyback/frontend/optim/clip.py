@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from polyback.errors import InvalidArgument
 from polyback.frontend.autograd import no_grad
-from polyback.frontend.functions import clip, minimum, sqrt, square, sum, to_device
+from polyback.frontend.functions import clip, minimum, sqrt, square, sum
+from polyback.frontend.functions.creation import to_device
 from polyback.frontend.tensor import Tensor
 
 

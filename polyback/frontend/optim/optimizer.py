@@ -9,7 +9,7 @@ from typing import Any
 
 from polyback.errors import DTypeError, GradientError, InvalidArgument, ShapeError
 from polyback.frontend.autograd import no_grad
-from polyback.frontend.functions import to_device
+from polyback.frontend.functions.creation import to_device
 from polyback.frontend.tensor import Tensor
 
 Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]

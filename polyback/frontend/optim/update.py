@@ -14,7 +14,7 @@ from polyback import fusion
 from polyback.array import Array, same_device
 from polyback.dtype import DType
 from polyback.errors import InvalidArgument, ShapeError
-from polyback.frontend.functions import cast
+from polyback.frontend.functions.elementwise import cast
 from polyback.frontend.tensor import Tensor
 from polyback.program import Input, Program, program
 from polyback.runtime import launch_program
