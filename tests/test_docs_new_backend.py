@@ -19,7 +19,15 @@ if str(EXAMPLE) not in sys.path:
     sys.path.append(str(EXAMPLE))
 
 import polyback_minimal  # noqa: E402
-from polyback import adapters, cli, errors, features, operand_check, registry  # noqa: E402
+from polyback import (  # noqa: E402
+    adapters,
+    cli,
+    errors,
+    feature_check,
+    features,
+    operand_check,
+    registry,
+)
 from polyback.adapters import Stepwise  # noqa: E402
 from polyback.device import Device  # noqa: E402
 
@@ -70,8 +78,8 @@ def test_names_in_the_text_exist() -> None:
             assert hasattr(errors, error), error
     for feature in features.FEATURES:
         assert f"`{feature.name}`" in DOCUMENT
-    for name in ("check_elementwise", "check_reduce", "check_matmul"):
-        assert hasattr(operand_check, name)
+    for name in re.findall(r"`(check_\w+)`", DOCUMENT):
+        assert hasattr(operand_check, name) or hasattr(feature_check, name), name
     for name in ("Stepwise", "ContiguousOnly"):
         assert f"`{name}`" in DOCUMENT
         assert hasattr(adapters, name)

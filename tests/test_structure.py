@@ -29,7 +29,7 @@ ENTRY_POINT = {"polyback/__main__.py"}  # runs on import, that is what it is for
 # Layers from the bottom; a module imports its own layer and those below.
 PROTOCOL = {
     "errors", "config", "dtype", "scalar", "program", "view", "hooks", "device", "features", "simt",
-    "operand_check", "adapters",
+    "operand_check", "feature_check", "adapters",
 }  # fmt: skip
 REGISTRY = {"device_check", "discovery", "plugin", "registry"}
 RUNTIME = {"runtime", "fallback", "fusion", "array", "decompose", "philox"}
