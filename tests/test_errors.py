@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from extra_devices import extra_device
 
 import polyback as pb
+from polyback.frontend import functions
 
 Case = tuple[Callable[[], Any], type, str]
 
@@ -21,6 +23,15 @@ def f(*shape: int, dtype: Any = pb.float32) -> pb.Tensor:
 
 def i(*values: int) -> pb.Tensor:
     return pb.asarray(values, dtype=pb.int64)
+
+
+def tensor_functions() -> list[str]:
+    """Names of the public functions with a parameter that must be a tensor, or several of them."""
+    wanted = {"Tensor", "Sequence[Tensor]"}
+    return [
+        name for name in functions.__all__
+        if wanted & {p.annotation for p in signature(getattr(functions, name)).parameters.values()}
+    ]  # fmt: skip
 
 
 SHAPE, DTYPE, BAD, BOUNDS = pb.ShapeError, pb.DTypeError, pb.InvalidArgument, pb.IndexOutOfBounds
@@ -84,7 +95,7 @@ TYPES: dict[str, Case] = {
     "bool arithmetic": (lambda: f(1, dtype=pb.bool) + f(1, dtype=pb.bool), DTYPE, r"\[add\] does not take bool; want one of .*astype"),
     "bits of floats": (lambda: f(1) & f(1), DTYPE, r"\[bitwise_and\] does not take float32; want one of bool, int16"),
     "bool matmul": (lambda: f(1, 1, dtype=pb.bool) @ f(1, 1, dtype=pb.bool), DTYPE, r"\[matmul\] got bool"),
-    "matmul with a number": (lambda: f(2) @ 2, DTYPE, r"\[matmul\] got a number; want two tensors"),
+    "matmul with a number": (lambda: f(2) @ 2, DTYPE, r"\[matmul\] got 2; want a tensor: use asarray"),
     "max of bool": (lambda: pb.max(f(1, dtype=pb.bool)), DTYPE, r"\[max\] does not take bool; want one of"),
     "numbers only": (lambda: pb.add(1, 2), DTYPE, r"\[add\] got \(1, 2\) only; want at least one tensor"),
     "a NumPy array": (lambda: pb.add(f(1), np.ones(1)), DTYPE, r"\[add\] got ndarray; want tensors and numbers: .*asarray"),
@@ -249,6 +260,18 @@ def test_backward_of_several_elements_needs_a_gradient_of_their_shape(device: st
     with pytest.raises(pb.ShapeError, match=r"\[backward\] gradient is \(3,\); want \(2,\)"):
         y.backward(pb.ones(3, device=device))
     y.backward(pb.ones(2, device=device))
+
+
+@pytest.mark.parametrize("name", tensor_functions())
+def test_a_list_where_a_tensor_belongs_says_what_to_do(name: str) -> None:
+    function = getattr(functions, name)
+    given: list[Any] = []
+    for p in signature(function).parameters.values():
+        if p.kind is not Parameter.KEYWORD_ONLY and p.default is Parameter.empty:
+            values = {"Tensor": [1.0, 2.0], "Sequence[Tensor]": [[1.0], [2.0]]}
+            given.append(values.get(p.annotation, 0))
+    with pytest.raises(pb.DTypeError, match=r"\[\w+\] got list; want (a tensor|tensors)"):
+        function(*given)
 
 
 def test_backward_twice_needs_the_graph_to_be_kept(device: str) -> None:

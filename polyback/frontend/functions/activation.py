@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from polyback import scalar
 from polyback.errors import InvalidArgument
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.elementwise import apply
 from polyback.frontend.functions.exponential import erf, logaddexp, sigmoid
 from polyback.frontend.functions.trigonometry import tanh
@@ -30,6 +31,7 @@ def leaky_relu(x: Tensor, /, negative_slope: float = 0.01) -> Tensor:
     >>> pb.leaky_relu(pb.asarray([-1.0, 2.0]), 0.5).tolist()
     [-0.5, 2.0]
     """
+    check_tensors("leaky_relu", x)
     return where(x > 0, x, x * negative_slope)
 
 
@@ -40,6 +42,7 @@ def silu(x: Tensor, /) -> Tensor:
     >>> pb.silu(pb.asarray([0.0])).tolist()
     [0.0]
     """
+    check_tensors("silu", x)
     return x * sigmoid(x)
 
 
@@ -53,6 +56,7 @@ def gelu(x: Tensor, /, approximate: Literal["none", "tanh"] = "none") -> Tensor:
     >>> pb.gelu(pb.asarray([0.0])).tolist()
     [0.0]
     """
+    check_tensors("gelu", x)
     if approximate == "none":
         return 0.5 * x * (1.0 + erf(x * math.sqrt(0.5)))
     if approximate == "tanh":
@@ -67,6 +71,7 @@ def elu(x: Tensor, /, alpha: float = 1.0) -> Tensor:
     >>> pb.elu(pb.asarray([0.0, 2.0])).tolist()
     [0.0, 2.0]
     """
+    check_tensors("elu", x)
     below = apply(scalar.EXPM1, apply(scalar.MINIMUM, x, 0.0))  # no overflow in the unused arm
     return where(x > 0, x, alpha * below)
 
@@ -78,6 +83,7 @@ def softplus(x: Tensor, /) -> Tensor:
     >>> float(pb.softplus(pb.asarray(1000.0)))
     1000.0
     """
+    check_tensors("softplus", x)
     return logaddexp(x, 0.0)
 
 
@@ -88,6 +94,7 @@ def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Tensor:
     >>> pb.clip(pb.asarray([-5, 0, 5]), -1, 1).tolist()
     [-1, 0, 1]
     """
+    check_tensors("clip", x)
     if min is not None:
         x = apply(scalar.MAXIMUM, x, min)
     if max is not None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from polyback import scalar
 from polyback.dtype import bool_
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.elementwise import apply, cast
 from polyback.frontend.tensor import Tensor
 
@@ -127,6 +128,7 @@ def logical_not(x: Tensor, /) -> Tensor:
     >>> pb.logical_not(pb.asarray([True, False])).tolist()
     [False, True]
     """
+    check_tensors("logical_not", x)
     return apply(scalar.LOGICAL_NOT, _bool(x))
 
 

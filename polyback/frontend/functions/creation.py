@@ -30,6 +30,7 @@ from polyback.dtype import (
     scalar_dtype,
 )
 from polyback.errors import DTypeError, InvalidArgument, ShapeError
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.defaults import get_device
 from polyback.frontend.functions.elementwise import apply, astype, cast
 from polyback.frontend.op import Op, run
@@ -256,6 +257,7 @@ def full_like(x: Tensor, /, fill_value: Any, *, dtype: Any = None, device: Where
     >>> pb.full_like(pb.zeros(2), 7).tolist()
     [7.0, 7.0]
     """
+    check_tensors("full_like", x)
     return full(x.shape, fill_value, dtype=dtype or x.dtype, device=device or x.device)
 
 
@@ -266,6 +268,7 @@ def zeros_like(x: Tensor, /, *, dtype: Any = None, device: Where = None) -> Tens
     >>> pb.zeros_like(pb.ones(2)).tolist()
     [0.0, 0.0]
     """
+    check_tensors("zeros_like", x)
     return full_like(x, 0, dtype=dtype, device=device)
 
 
@@ -276,6 +279,7 @@ def ones_like(x: Tensor, /, *, dtype: Any = None, device: Where = None) -> Tenso
     >>> pb.ones_like(pb.zeros(2)).tolist()
     [1.0, 1.0]
     """
+    check_tensors("ones_like", x)
     return full_like(x, 1, dtype=dtype, device=device)
 
 
@@ -286,6 +290,7 @@ def empty_like(x: Tensor, /, *, dtype: Any = None, device: Where = None) -> Tens
     >>> pb.empty_like(pb.zeros(2)).shape
     (2,)
     """
+    check_tensors("empty_like", x)
     return empty(x.shape, dtype=dtype or x.dtype, device=device or x.device)
 
 
@@ -410,6 +415,7 @@ def tril(x: Tensor, /, *, k: int = 0) -> Tensor:
     >>> pb.tril(pb.ones((2, 2))).tolist()
     [[1.0, 0.0], [1.0, 1.0]]
     """
+    check_tensors("tril", x)
     return apply(WHERE, _below(x, k, "tril"), x, False if x.dtype is bool_ else 0)
 
 
@@ -420,6 +426,7 @@ def triu(x: Tensor, /, *, k: int = 0) -> Tensor:
     >>> pb.triu(pb.ones((2, 2))).tolist()
     [[1.0, 1.0], [0.0, 1.0]]
     """
+    check_tensors("triu", x)
     return apply(WHERE, _below(x, k - 1, "triu"), False if x.dtype is bool_ else 0, x)
 
 

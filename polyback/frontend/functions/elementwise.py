@@ -18,6 +18,7 @@ from polyback.array import Array
 from polyback.dtype import DEFAULT_FLOAT, DType, bool_, dtype_of, float32, promote, scalar_dtype
 from polyback.errors import DTypeError, GradientError, ShapeError
 from polyback.frontend.autograd import OUTPUT, is_grad_enabled
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
 from polyback.program import Builder, Input
@@ -191,6 +192,7 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: Any = None) -
     >>> pb.astype(pb.asarray([1.7, -1.7]), pb.int32).tolist()
     [1, -1]
     """
+    check_tensors("astype", x)
     target = dtype_of(dtype)
     if device is not None:
         from polyback.frontend.functions.creation import to_device

@@ -13,6 +13,7 @@ from polyback.array import Array
 from polyback.dtype import DEFAULT_FLOAT, DType, bool_, dtype_of, int64
 from polyback.errors import DTypeError, GradientError, IndexOutOfBounds, InvalidArgument, ShapeError
 from polyback.frontend.autograd import is_grad_enabled
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.activation import where
 from polyback.frontend.functions.creation import (
     arange,
@@ -305,6 +306,7 @@ def take(x: Tensor, indices: Tensor, /, *, axis: int | None = None) -> Tensor:
     >>> pb.take(pb.asarray([10, 20, 30]), pb.asarray([2, 0])).tolist()
     [30, 10]
     """
+    check_tensors("take", x, indices)
     if axis is None:
         if x.ndim != 1:
             raise InvalidArgument(f"[take] got shape {x.shape}; want axis=")
@@ -328,6 +330,7 @@ def take_along_axis(x: Tensor, indices: Tensor, /, *, axis: int = -1) -> Tensor:
     >>> pb.take_along_axis(pb.asarray([[1, 2], [3, 4]]), pb.asarray([[1], [0]])).tolist()
     [[2], [3]]
     """
+    check_tensors("take_along_axis", x, indices)
     if x.ndim != indices.ndim:
         raise ShapeError(f"[take_along_axis] {x.shape} and {indices.shape} differ in axes")
     spot = normalize_axis(axis, x.ndim, "take_along_axis")
@@ -348,6 +351,7 @@ def one_hot(indices: Tensor, num_classes: int, /, *, dtype: Any = DEFAULT_FLOAT)
     >>> pb.one_hot(pb.asarray([1, 0]), 2).tolist()
     [[0.0, 1.0], [1.0, 0.0]]
     """
+    check_tensors("one_hot", indices)
     (num_classes,) = check_shape((num_classes,), "one_hot")
     index = _checked(indices, num_classes, "one_hot")
     spots = arange(num_classes, device=indices.device)

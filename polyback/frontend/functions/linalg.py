@@ -10,6 +10,7 @@ from typing import Any, final
 from polyback import array
 from polyback.array import Array
 from polyback.errors import DTypeError, ShapeError
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.elementwise import cast, result_type
 from polyback.frontend.functions.reduction import sum
 from polyback.frontend.functions.shape import matrix_transpose, permute_dims, reshape
@@ -51,8 +52,7 @@ def matmul(x1: Tensor, x2: Tensor, /) -> Tensor:
     >>> pb.matmul(pb.asarray([[1, 2], [3, 4]]), pb.asarray([1, 1])).tolist()
     [3, 7]
     """
-    if not isinstance(x1, Tensor) or not isinstance(x2, Tensor):
-        raise DTypeError("[matmul] got a number; want two tensors (use * to scale)")
+    check_tensors("matmul", x1, x2)
     dtype = result_type(x1, x2)
     if dtype.kind == "bool" or not x1.ndim or not x2.ndim:
         raise (DTypeError if x1.ndim and x2.ndim else ShapeError)(
@@ -92,6 +92,7 @@ def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
     >>> int(pb.vecdot(pb.asarray([1, 2]), pb.asarray([3, 4])))
     11
     """
+    check_tensors("vecdot", x1, x2)
     from polyback.frontend.functions.rounding import conj
 
     back1, back2 = (normalize_axis(axis, x.ndim, "vecdot") - x.ndim for x in (x1, x2))
@@ -109,6 +110,7 @@ def outer(x1: Tensor, x2: Tensor, /) -> Tensor:
     >>> pb.outer(pb.asarray([1, 2]), pb.asarray([3, 4])).tolist()
     [[3, 4], [6, 8]]
     """
+    check_tensors("outer", x1, x2)
     if x1.ndim != 1 or x2.ndim != 1:
         raise ShapeError(f"[outer] got {x1.shape} and {x2.shape}; want two vectors")
     return reshape(x1, (x1.size, 1)) * x2
@@ -123,6 +125,7 @@ def tensordot(
     >>> pb.tensordot(pb.ones((2, 3)), pb.ones((3, 4)), axes=1).shape
     (2, 4)
     """
+    check_tensors("tensordot", x1, x2)
     if isinstance(axes, int):
         axes = (range(x1.ndim - axes, x1.ndim), range(axes))
     left = [normalize_axis(a, x1.ndim, "tensordot") for a in axes[0]]

@@ -12,6 +12,7 @@ from polyback.array import Array
 from polyback.dtype import DEFAULT_FLOAT, DType, bool_, dtype_of, int64, uint64
 from polyback.errors import DTypeError, InvalidArgument
 from polyback.frontend.autograd import OUTPUT
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.activation import where
 from polyback.frontend.functions.arithmetic import abs, sqrt, square
 from polyback.frontend.functions.creation import arange, ones_like
@@ -120,6 +121,7 @@ def sum(x: Tensor, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = 
     >>> pb.sum(pb.asarray([[1, 2], [3, 4]]), axis=0).tolist()
     [4, 6]
     """
+    check_tensors("sum", x)
     return _reduce(SUM, cast(x, _accumulator(x, dtype)), axis, keepdims)
 
 
@@ -130,6 +132,7 @@ def prod(x: Tensor, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool =
     >>> int(pb.prod(pb.asarray([2, 3, 4])))
     24
     """
+    check_tensors("prod", x)
     return _reduce(PROD, cast(x, _accumulator(x, dtype)), axis, keepdims)
 
 
@@ -142,6 +145,7 @@ def max(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> pb.max(pb.asarray([[1, 5], [3, 4]]), axis=1).tolist()
     [5, 4]
     """
+    check_tensors("max", x)
     return _reduce(MAX, x, axis, keepdims)
 
 
@@ -154,6 +158,7 @@ def min(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> pb.min(pb.asarray([[1, 5], [3, 4]]), axis=1).tolist()
     [1, 3]
     """
+    check_tensors("min", x)
     return _reduce(MIN, x, axis, keepdims)
 
 
@@ -164,6 +169,7 @@ def any(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> pb.any(pb.asarray([[0, 1], [0, 0]]), axis=1).tolist()
     [True, False]
     """
+    check_tensors("any", x)
     return _reduce(ANY, cast(x, bool_), axis, keepdims)
 
 
@@ -174,6 +180,7 @@ def all(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> pb.all(pb.asarray([[1, 1], [0, 1]]), axis=1).tolist()
     [True, False]
     """
+    check_tensors("all", x)
     return _reduce(ALL_OF, cast(x, bool_), axis, keepdims)
 
 
@@ -194,6 +201,7 @@ def mean(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> float(pb.mean(pb.asarray([1.0, 2.0, 6.0])))
     3.0
     """
+    check_tensors("mean", x)
     n = _count(x, axis)
     wide, dtype = _floating(x)
     total = sum(wide, axis=axis, keepdims=keepdims)
@@ -209,6 +217,7 @@ def var(
     >>> float(pb.var(pb.asarray([1.0, 3.0])))
     1.0
     """
+    check_tensors("var", x)
     result, dtype = _variance(x, axis, correction, keepdims)
     return cast(result, dtype)
 
@@ -232,6 +241,7 @@ def std(
     >>> float(pb.std(pb.asarray([1.0, 3.0])))
     1.0
     """
+    check_tensors("std", x)
     result, dtype = _variance(x, axis, correction, keepdims)
     return cast(sqrt(result), dtype)
 
@@ -243,6 +253,7 @@ def count_nonzero(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) ->
     >>> int(pb.count_nonzero(pb.asarray([0, 3, 0, 1])))
     2
     """
+    check_tensors("count_nonzero", x)
     return sum(cast(x, bool_), axis=axis, keepdims=keepdims)
 
 
@@ -253,6 +264,7 @@ def logsumexp(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Ten
     >>> float(pb.logsumexp(pb.asarray([1000.0, -1000.0])))
     1000.0
     """
+    check_tensors("logsumexp", x)
     axes = normalize_axes(axis, x.ndim, "logsumexp")
     wide, dtype = _floating(x)
     top = max(wide.detach(), axis=axes, keepdims=True)
@@ -296,6 +308,7 @@ def argmax(x: Tensor, /, *, axis: int | None = None, keepdims: bool = False) -> 
     >>> int(pb.argmax(pb.asarray([1, 5, 5])))
     1
     """
+    check_tensors("argmax", x)
     return _arg(MAX, x, axis, keepdims)
 
 
@@ -308,4 +321,5 @@ def argmin(x: Tensor, /, *, axis: int | None = None, keepdims: bool = False) -> 
     >>> int(pb.argmin(pb.asarray([4, 2, 2])))
     1
     """
+    check_tensors("argmin", x)
     return _arg(MIN, x, axis, keepdims)

@@ -7,6 +7,7 @@ from typing import Any
 from polyback import scalar
 from polyback.dtype import bool_
 from polyback.errors import DTypeError
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.creation import zeros_like
 from polyback.frontend.functions.elementwise import apply
 from polyback.frontend.tensor import Tensor
@@ -15,6 +16,7 @@ from polyback.scalar import Scalar
 
 def _rounded(row: Scalar, x: Tensor) -> Tensor:
     """Integers are round already."""
+    check_tensors(row.name, x)
     return apply(scalar.POSITIVE, x) if x.dtype.is_integer else apply(row, x)
 
 
@@ -89,6 +91,7 @@ def signbit(x: Tensor, /) -> Tensor:
 
 
 def _is(row: Scalar, x: Tensor, for_integers: bool) -> Tensor:
+    check_tensors(row.name, x)
     if not x.dtype.is_integer:
         return apply(row, x)
     return (zeros_like(x) == 0) if for_integers else zeros_like(x, dtype=bool_)
@@ -131,6 +134,7 @@ def real(x: Tensor, /) -> Tensor:
     >>> pb.real(pb.asarray([1.0, 2.0])).tolist()
     [1.0, 2.0]
     """
+    check_tensors("real", x)
     return apply(scalar.REAL_PART, x) if x.dtype.kind == "complex" else x
 
 
@@ -142,6 +146,7 @@ def imag(x: Tensor, /) -> Tensor:
     ...     pb.imag(pb.asarray([1 + 2j])).tolist()
     [2.0]
     """
+    check_tensors("imag", x)
     if x.dtype.kind != "complex":
         raise DTypeError(f"[imag] got {x.dtype}; want a complex type")
     return apply(scalar.IMAG_PART, x)
@@ -155,4 +160,5 @@ def conj(x: Tensor, /) -> Tensor:
     ...     pb.conj(pb.asarray([1 + 2j])).tolist()
     [(1-2j)]
     """
+    check_tensors("conj", x)
     return apply(scalar.CONJ, x) if x.dtype.kind == "complex" else x

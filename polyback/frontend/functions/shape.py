@@ -9,6 +9,7 @@ from typing import Any, final
 from polyback import array
 from polyback.array import Array
 from polyback.errors import InvalidArgument, ShapeError
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.creation import asarray
 from polyback.frontend.functions.elementwise import cast, result_type
 from polyback.frontend.op import Op, run
@@ -126,6 +127,7 @@ def reshape(x: Tensor, /, shape: int | Sequence[int], *, copy: bool | None = Non
     >>> pb.reshape(pb.arange(6), (2, -1)).shape
     (2, 3)
     """
+    check_tensors("reshape", x)
     wanted = list(_sizes(shape))
     if wanted.count(-1) > 1:
         raise ShapeError(f"[reshape] got {tuple(wanted)}; want at most one -1")
@@ -159,6 +161,7 @@ def permute_dims(x: Tensor, /, axes: Sequence[int]) -> Tensor:
     >>> pb.permute_dims(pb.zeros((2, 3, 4)), (2, 0, 1)).shape
     (4, 2, 3)
     """
+    check_tensors("permute_dims", x)
     order = tuple(normalize_axis(a, x.ndim, "permute_dims") for a in axes)
     if sorted(order) != list(range(x.ndim)):
         raise InvalidArgument(f"[permute_dims] {tuple(axes)} is no order of {x.ndim} axes")
@@ -172,6 +175,7 @@ def matrix_transpose(x: Tensor, /) -> Tensor:
     >>> pb.matrix_transpose(pb.zeros((5, 2, 3))).shape
     (5, 3, 2)
     """
+    check_tensors("matrix_transpose", x)
     if x.ndim < 2:
         raise ShapeError(f"[matrix_transpose] got shape {x.shape}; want at least 2 axes")
     return run(Permute((*range(x.ndim - 2), x.ndim - 1, x.ndim - 2)), x)
@@ -184,6 +188,7 @@ def transpose(x: Tensor, /) -> Tensor:
     >>> pb.transpose(pb.zeros((2, 3))).shape
     (3, 2)
     """
+    check_tensors("transpose", x)
     if x.ndim != 2:
         raise ShapeError(f"[T] got shape {x.shape}; want 2 axes, else use mT or permute_dims")
     return matrix_transpose(x)
@@ -196,6 +201,7 @@ def moveaxis(x: Tensor, source: int | Sequence[int], destination: int | Sequence
     >>> pb.moveaxis(pb.zeros((2, 3, 4)), 0, -1).shape
     (3, 4, 2)
     """
+    check_tensors("moveaxis", x)
     given = [list(g) if isinstance(g, Sequence) else [g] for g in (source, destination)]
     old, new = ([normalize_axis(a, x.ndim, "moveaxis") for a in axes] for axes in given)
     if len(old) != len(new) or len(set(old)) != len(old) or len(set(new)) != len(new):
@@ -213,6 +219,7 @@ def expand_dims(x: Tensor, /, axis: int | Sequence[int] = 0) -> Tensor:
     >>> pb.expand_dims(pb.zeros((2, 3)), axis=(0, -1)).shape
     (1, 2, 3, 1)
     """
+    check_tensors("expand_dims", x)
     count = len(axis) if isinstance(axis, Sequence) else 1
     spots = normalize_axes(axis, x.ndim + count, "expand_dims")
     sizes = iter(x.shape)
@@ -227,6 +234,7 @@ def squeeze(x: Tensor, /, axis: int | Sequence[int]) -> Tensor:
     >>> pb.squeeze(pb.zeros((1, 3)), axis=0).shape
     (3,)
     """
+    check_tensors("squeeze", x)
     spots = normalize_axes(axis, x.ndim, "squeeze")
     if any(x.shape[a] != 1 for a in spots):
         raise ShapeError(f"[squeeze] axes {spots} of {x.shape} are not all of size 1")
@@ -241,6 +249,7 @@ def broadcast_to(x: Tensor, /, shape: Sequence[int]) -> Tensor:
     >>> pb.broadcast_to(pb.arange(2), (3, 2)).tolist()
     [[0, 1], [0, 1], [0, 1]]
     """
+    check_tensors("broadcast_to", x)
     sizes = check_shape(shape, "broadcast_to")
     return x if sizes == x.shape else run(Expand(sizes), x)
 
@@ -252,6 +261,7 @@ def broadcast_arrays(*tensors: Tensor) -> tuple[Tensor, ...]:
     >>> [t.shape for t in pb.broadcast_arrays(pb.zeros((2, 1)), pb.zeros(3))]
     [(2, 3), (2, 3)]
     """
+    check_tensors("broadcast_arrays", *tensors)
     shape = broadcast_shapes(*(t.shape for t in tensors), op="broadcast_arrays")
     return tuple(broadcast_to(t, shape) for t in tensors)
 
@@ -263,6 +273,7 @@ def flip(x: Tensor, /, *, axis: int | Sequence[int] | None = None) -> Tensor:
     >>> pb.flip(pb.arange(3)).tolist()
     [2, 1, 0]
     """
+    check_tensors("flip", x)
     return run(Flip(normalize_axes(axis, x.ndim, "flip")), x)
 
 
@@ -275,6 +286,7 @@ def concat(tensors: Sequence[Tensor], /, *, axis: int | None = 0) -> Tensor:
     >>> pb.concat([pb.zeros((2, 3)), pb.ones((1, 3))]).shape
     (3, 3)
     """
+    check_tensors("concat", *tensors)
     parts = list(tensors)
     if not parts:
         raise InvalidArgument("[concat] got no tensors; want at least one")
@@ -297,6 +309,7 @@ def stack(tensors: Sequence[Tensor], /, *, axis: int = 0) -> Tensor:
     >>> pb.stack([pb.zeros(3), pb.ones(3)]).shape
     (2, 3)
     """
+    check_tensors("stack", *tensors)
     if len({t.shape for t in tensors}) > 1:
         listed = ", ".join(str(t.shape) for t in tensors)
         raise ShapeError(f"[stack] shapes {listed} differ; want one shape")
@@ -310,6 +323,7 @@ def unstack(x: Tensor, /, *, axis: int = 0) -> tuple[Tensor, ...]:
     >>> [int(t) for t in pb.unstack(pb.arange(3))]
     [0, 1, 2]
     """
+    check_tensors("unstack", x)
     return tuple(moveaxis(x, axis, 0))
 
 
@@ -322,6 +336,7 @@ def roll(
     >>> pb.roll(pb.arange(4), 1).tolist()
     [3, 0, 1, 2]
     """
+    check_tensors("roll", x)
     if axis is None:
         return reshape(roll(reshape(x, -1), shift, axis=0), x.shape) if x.size else x
     shifts = list(shift) if isinstance(shift, Sequence) else [shift]
@@ -346,6 +361,7 @@ def tile(x: Tensor, repetitions: Sequence[int], /) -> Tensor:
     >>> pb.tile(pb.arange(2), (2,)).tolist()
     [0, 1, 0, 1]
     """
+    check_tensors("tile", x)
     times = check_shape(repetitions, "tile")
     ndim = max(x.ndim, len(times))
     times = (1,) * (ndim - len(times)) + times
@@ -363,6 +379,7 @@ def repeat(x: Tensor, repeats: int, /, *, axis: int | None = None) -> Tensor:
     >>> pb.repeat(pb.arange(2), 2).tolist()
     [0, 0, 1, 1]
     """
+    check_tensors("repeat", x)
     if axis is None:
         x, axis = reshape(x, x.size), 0
     spot = normalize_axis(axis, x.ndim, "repeat")

@@ -10,6 +10,7 @@ from polyback.array import Array
 from polyback.dtype import DEFAULT_FLOAT
 from polyback.errors import DTypeError
 from polyback.frontend.autograd import OUTPUT
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.elementwise import cast
 from polyback.frontend.functions.exponential import exp
 from polyback.frontend.functions.reduction import sum
@@ -93,6 +94,7 @@ def softmax(x: Tensor, /, *, axis: int = -1) -> Tensor:
     >>> pb.softmax(pb.asarray([0.0, 0.0])).tolist()
     [0.5, 0.5]
     """
+    check_tensors("softmax", x)
     return run(Softmax(normalize_axis(axis, x.ndim, "softmax")), _floating(x, "softmax"))
 
 
@@ -103,5 +105,6 @@ def log_softmax(x: Tensor, /, *, axis: int = -1) -> Tensor:
     >>> pb.log_softmax(pb.asarray([0.0])).tolist()
     [0.0]
     """
+    check_tensors("log_softmax", x)
     spot = normalize_axis(axis, x.ndim, "log_softmax")
     return run(LogSoftmax(spot), _floating(x, "log_softmax"))

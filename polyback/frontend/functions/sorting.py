@@ -7,6 +7,7 @@ from typing import final
 from polyback import array
 from polyback.array import Array
 from polyback.errors import InvalidArgument
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.indexing import take_along_axis
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
@@ -38,6 +39,7 @@ def argsort(
     >>> pb.argsort(pb.asarray([3, 1, 2])).tolist()
     [1, 2, 0]
     """
+    check_tensors("argsort", x)
     if x.dtype.kind == "complex":
         raise InvalidArgument("[argsort] complex numbers have no order")
     return run(ArgSort(normalize_axis(axis, x.ndim, "argsort"), descending), x)
@@ -50,5 +52,6 @@ def sort(x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: bool
     >>> pb.sort(pb.asarray([3, 1, 2]), descending=True).tolist()
     [3, 2, 1]
     """
+    check_tensors("sort", x)
     order = argsort(x, axis=axis, descending=descending)
     return take_along_axis(x, order, axis=axis)
