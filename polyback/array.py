@@ -31,7 +31,7 @@ class Array:
 
     __slots__ = ("__weakref__", "_data", "device", "dtype", "view")
 
-    def __init__(self, device: Device, dtype: DType, view: View, data: Storage | Pending) -> None:
+    def __init__(self, device: Device, dtype: DType, view: View, data: Leaf | Pending) -> None:
         self.device, self.dtype, self.view = device, dtype, view
         self._data = data
 
@@ -41,38 +41,42 @@ class Array:
         return self.view.shape
 
     @property
+    def data(self) -> Leaf:
+        """The numbers as kernels read them, with all pending work launched."""
+        data = self._data
+        if type(data) is Pending:
+            data = self._data = fusion.evaluate(data)
+        return data  # type: ignore[return-value]
+
+    @property
     def storage(self) -> Storage:
         """The buffer, with all pending work launched."""
-        data = self._data
-        if isinstance(data, Pending):
-            data = self._data = fusion.evaluate(data)
-        return data
+        return self.data.storage
 
     @property
     def pending(self) -> Pending | None:
         """The expression behind this array, or None once it has numbers."""
         data = self._data
-        if isinstance(data, Pending):
-            if data.storage is None:
+        if type(data) is Pending:
+            if data.leaf is None:
                 return data
-            self._data = data.storage
+            self._data = data.leaf
         return None
 
     @property
     def version(self) -> int:
         """Counts writes in place to the buffer."""
-        return 0 if self.pending is not None else self.storage.version
+        return 0 if self.pending is not None else self.data.storage.version
 
     def operand(self, shape: Shape | None = None) -> Operand:
         """How a kernel reads this array, broadcast to ``shape``."""
-        view = self.view if shape is None else self.view.expand(shape)
-        return Operand(self.storage.buffer, self.dtype, view)
+        return self.data.operand if shape is None else self.leaf(shape).operand
 
     def with_view(self, view: View) -> Array:
         """The same numbers through another view. Raises InvalidArgument if it leaves the buffer."""
-        storage = self.storage
+        storage = self.data.storage
         view.check_within(storage.buffer.nbytes // self.dtype.itemsize)
-        return Array(self.device, self.dtype, view, storage)
+        return Array(self.device, self.dtype, view, Leaf(storage, view, self.dtype))
 
     def reshape(self, shape: Shape) -> Array:
         """Row-major reshape; a view where possible, else a copy."""
@@ -92,8 +96,11 @@ class Array:
         return result
 
     def leaf(self, shape: Shape) -> Leaf:
-        """This array as an expression reads it."""
-        return Leaf(self.storage, self.view.expand(shape), self.dtype)
+        """This array as an expression of ``shape`` reads it."""
+        data = self.data
+        if self.view.shape == shape:
+            return data
+        return Leaf(data.storage, self.view.expand(shape), self.dtype)
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A copy as a NumPy array of the same type."""
@@ -141,7 +148,8 @@ def _host_room(shape: Shape, dtype: DType) -> np.ndarray[Any, Any]:
 def empty(device: Device, shape: Shape, dtype: DType) -> Array:
     """Undefined contents."""
     view = View.contiguous(shape)
-    return Array(device, dtype, view, Storage(device, view.size * dtype.itemsize))
+    storage = Storage(device, view.size * dtype.itemsize)
+    return Array(device, dtype, view, Leaf(storage, view, dtype))
 
 
 def full(device: Device, shape: Shape, value: Number, dtype: DType) -> Array:
@@ -190,16 +198,18 @@ def same_device(what: str, *arrays: Array) -> Device:
 
 def apply(row: Scalar, operands: Sequence[Array | Number], dtype: DType) -> Array:
     """``row`` on broadcast operands of type ``dtype`` (and numbers, which take it)."""
-    arrays = [x for x in operands if isinstance(x, Array)]
-    device = same_device(row.name, *arrays)
-    shape = arrays[0].view.shape
+    arrays = [x for x in operands if type(x) is Array]
+    first = arrays[0]
+    device, view = first.device, first.view
     for x in arrays:
-        if x.view.shape != shape:
-            shape = broadcast_shapes(*(a.view.shape for a in arrays), op=row.name)
-            break
-    args = [_argument(x, shape, row) for x in operands]
-    node = _node(device, row, args, row.result_dtype(dtype.compute), shape)
-    if dtype.compute is not dtype and node.dtype is dtype.compute:
+        if x.device is not device:
+            same_device(row.name, *arrays)
+        if x.view.shape != view.shape:
+            view = View.contiguous(broadcast_shapes(*(a.view.shape for a in arrays), op=row.name))
+    shape, wide = view.shape, dtype.compute
+    args = [_argument(x, shape, row) if type(x) is Array else x for x in operands]
+    node = _node(device, row, args, row.result_dtype(wide), shape)
+    if wide is not dtype and node.dtype is wide:
         node = _node(device, CAST, [node], dtype, shape)
     return _array(node)
 
@@ -214,9 +224,7 @@ def cast(x: Array, dtype: DType) -> Array:
     return _array(_node(x.device, CAST, [_plain(x, x.shape)], dtype, x.shape))
 
 
-def _argument(x: Array | Number, shape: Shape, row: Scalar) -> Pending | Leaf | Number:
-    if not isinstance(x, Array):
-        return x
+def _argument(x: Array, shape: Shape, row: Scalar) -> Pending | Leaf:
     plain = _plain(x, shape)
     if x.dtype.compute is x.dtype or row is CAST:
         return plain
@@ -224,17 +232,17 @@ def _argument(x: Array | Number, shape: Shape, row: Scalar) -> Pending | Leaf | 
 
 
 def _plain(x: Array, shape: Shape) -> Pending | Leaf:
-    pending = x.pending
-    return pending if pending is not None and x.shape == shape else x.leaf(shape)
+    data = x._data
+    if type(data) is Pending and data.leaf is None and x.view.shape == shape:
+        return data
+    return x.leaf(shape)
 
 
 def _node(device: Device, row: Scalar, args: list[Any], dtype: DType, shape: Shape) -> Pending:
     node = Pending(device, row, tuple(args), dtype, shape)
     if node.nodes > fusion.MAX_NODES or node.leaves > fusion.MAX_LEAVES:
-        for k, arg in enumerate(args):
-            if isinstance(arg, Pending):
-                args[k] = Leaf(fusion.evaluate(arg), View.contiguous(shape), arg.dtype)
-        node = Pending(device, row, tuple(args), dtype, shape)
+        stored = (fusion.evaluate(arg) if type(arg) is Pending else arg for arg in args)
+        node = Pending(device, row, tuple(stored), dtype, shape)
     return node
 
 

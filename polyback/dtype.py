@@ -56,7 +56,7 @@ class DType:
         """True for signed and unsigned integers (bool is not one)."""
         return self.kind in ("int", "uint")
 
-    @property
+    @cached_property
     def compute(self) -> DType:
         """The type that arithmetic runs in: float32 for the half types, else the type itself."""
         return float32 if self.kind == "float" and self.itemsize == 2 else self

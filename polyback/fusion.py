@@ -7,6 +7,9 @@ arrays are still alive elsewhere become outputs of the same Program, so nothing 
 
 Only nodes of one shape join; an operand of another shape is evaluated first and broadcast.
 ``configure(fuse=False)`` runs every node at once; nothing else differs.
+
+Every operation passes through here, so the code is lean: a Leaf keeps its Operand, and a Program is
+found by the flat list of rows, types and value numbers that describes the expression.
 """
 
 from __future__ import annotations
@@ -27,24 +30,29 @@ if TYPE_CHECKING:
 MAX_NODES: Final = 24  # of one expression: bounds compile time, registers and kernel arguments
 MAX_LEAVES: Final = 16
 CHEAP_ULP: Final = 2.5  # rows with a larger error bound are transcendental: not worth repeating
+CHEAP_NODES: Final = 8
+_PROGRAMS: Final[dict[tuple[Any, ...], Program]] = {}
+_NO_ARRAY: Final[Any] = lambda: None  # noqa: E731  (a reference to nothing)
 
 
 @final
 class Leaf:
-    """Stored numbers as an expression reads them: a storage and a view of the node's shape."""
+    """Stored numbers as an expression reads them: a storage, and how a kernel reads it."""
 
-    __slots__ = ("dtype", "storage", "view")
+    __slots__ = ("dtype", "operand", "storage", "view")
 
     def __init__(self, storage: Storage, view: View, dtype: DType) -> None:
         self.storage, self.view, self.dtype = storage, view, dtype
+        self.operand = Operand(storage.buffer, dtype, view)
 
 
 @final
 class Pending:
-    """``row`` applied to pending nodes, leaves and numbers; ``storage`` once it has run."""
+    """``row`` applied to pending nodes, leaves and numbers; ``leaf`` holds the result once it has
+    run. ``readers`` are the expressions that still have to read it (see :class:`Storage`)."""
 
-    __slots__ = ("__weakref__", "args", "cheap", "device", "dtype", "leaves", "nodes", "owner",
-                 "parents", "row", "shape", "storage")  # fmt: skip
+    __slots__ = ("__weakref__", "args", "device", "dtype", "leaf", "leaves", "nodes", "owner",
+                 "readers", "row", "shape")  # fmt: skip
 
     def __init__(
         self,
@@ -55,115 +63,103 @@ class Pending:
         shape: Shape,
     ) -> None:
         self.device, self.row, self.args, self.dtype, self.shape = device, row, args, dtype, shape
-        self.storage: Storage | None = None
-        self.owner: weakref.ref[Array] | None = None
-        self.nodes, self.leaves, self.parents = 1, 0, 0
-        self.cheap = row.ulp <= CHEAP_ULP
+        self.leaf: Leaf | None = None
+        self.owner: weakref.ref[Array] = _NO_ARRAY
+        self.readers: list[weakref.ref[Pending]] = []
+        nodes, leaves, me = 1, 0, weakref.ref(self)
         for arg in args:
-            if isinstance(arg, Pending):
-                self.nodes += arg.nodes
-                self.leaves += arg.leaves
-                arg.parents += 1
-                self.cheap = self.cheap and arg.cheap
+            if type(arg) is Leaf:
+                leaves += 1
+                readers = arg.storage.readers
+                if len(readers) >= 64:
+                    _forget_done(readers)
+                readers.append(me)
+            elif type(arg) is Pending:
+                nodes += arg.nodes
+                leaves += arg.leaves
+                arg.readers.append(me)
             else:
-                self.leaves += 1
-                if isinstance(arg, Leaf):
-                    _add_reader(arg.storage, self)
-
-    @property
-    def is_owned(self) -> bool:
-        """Is the array of this node still in use?"""
-        return self.owner is not None and self.owner() is not None
+                leaves += 1
+        self.nodes, self.leaves = nodes, leaves
 
 
-def _add_reader(storage: Storage, node: Pending) -> None:
-    readers = storage.readers
-    if len(readers) >= 64:  # forget those that are gone or done, so that the list stays short
-        alive = [r for r in readers if (n := r()) is not None and n.storage is None]
-        readers[:] = alive
-    readers.append(weakref.ref(node))
+def _forget_done(readers: list[weakref.ref[Pending]]) -> None:
+    """Drop those that are gone or have run, so that the list stays short."""
+    readers[:] = [r for r in readers if (n := r()) is not None and n.leaf is None]
 
 
 @final
 class _Writer:
-    """Collects an expression into the parts of a Program. Runs at every launch, so it is lean:
-    value k is input k where k >= 0, else instruction -1 - k."""
+    """Collects an expression into the parts of a Program. Value k is input k where k >= 0, else
+    instruction -1 - k."""
 
-    __slots__ = ("instrs", "kinds", "names", "nodes", "values")
+    __slots__ = ("code", "kinds", "names", "nodes", "values")
 
     def __init__(self, root: Pending) -> None:
         self.kinds: list[DType | tuple[DType]] = []  # of the inputs; a tuple marks a number
         self.values: list[Leaf | Number] = []  # what to pass for each input
         self.nodes: list[Pending] = []  # in order of evaluation
-        self.names: dict[Any, int] = {}  # id of a node, or key of an input -> value
-        self.instrs: list[tuple[Scalar, tuple[int, ...], DType]] = []
+        self.names: dict[int, int] = {}  # id of a node or leaf -> value
+        self.code: list[Any] = []  # row, type and operands of each instruction, one after the other
         self._add(root)
 
     def _add(self, node: Pending) -> int:
         """Append ``node`` after everything it needs."""
-        known = self.names.get(id(node))
-        if known is not None:
-            return known
-        args = []
+        names, args = self.names, []
         for arg in node.args:
-            if isinstance(arg, Pending):
-                if arg.storage is None:
-                    args.append(self._add(arg))
+            if type(arg) is Pending:
+                if arg.leaf is None:
+                    known = names.get(id(arg))
+                    args.append(self._add(arg) if known is None else known)
                     continue
-                arg = Leaf(arg.storage, View.contiguous(arg.shape), arg.dtype)
-            args.append(self._input(arg, node))
+                arg = arg.leaf
+            if type(arg) is Leaf:
+                known = names.get(id(arg))
+                if known is None:
+                    known = names[id(arg)] = len(self.values)
+                    self.kinds.append(arg.dtype)
+                    self.values.append(arg)
+                args.append(known)
+            else:
+                args.append(len(self.values))
+                self.kinds.append((_number_dtype(node),))
+                self.values.append(arg)
         self.nodes.append(node)
-        self.instrs.append((node.row, tuple(args), node.dtype))
-        number = self.names[id(node)] = -len(self.nodes)
+        self.code += (node.row, node.dtype, *args)
+        number = names[id(node)] = -len(self.nodes)
         return number
-
-    def _input(self, arg: Leaf | Number, node: Pending) -> int:
-        kind: DType | tuple[DType]
-        if isinstance(arg, Leaf):
-            kind = arg.dtype
-            key: Any = (id(arg.storage), arg.view, kind)
-        else:
-            kind = (_number_dtype(node),)
-            key = (type(arg), repr(arg), kind)
-        found = self.names.get(key)
-        if found is None:
-            found = self.names[key] = len(self.kinds)
-            self.kinds.append(kind)
-            self.values.append(arg)
-        return found
 
     def program(self, outputs: list[Pending]) -> Program:
         """The Program with ``outputs``, from the cache if it has been seen."""
-        wanted = tuple(self.names[id(node)] for node in outputs)
-        key = (tuple(self.kinds), tuple(self.instrs), wanted)
+        wanted = [self.names[id(node)] for node in outputs]
+        key = (*self.code, None, *self.kinds, None, *wanted)
         found = _PROGRAMS.get(key)
         if found is None:
             if len(_PROGRAMS) >= 4096:
                 _PROGRAMS.clear()
-            found = _PROGRAMS[key] = _program(*key)
+            found = _PROGRAMS[key] = _program(self.code, self.kinds, wanted)
         return found
 
     def operands(self) -> list[Operand | Number]:
         """What to pass for the inputs."""
-        return [
-            Operand(v.storage.buffer, v.dtype, v.view) if isinstance(v, Leaf) else v
-            for v in self.values
-        ]
+        return [v.operand if type(v) is Leaf else v for v in self.values]
 
 
-_PROGRAMS: Final[dict[Any, Program]] = {}
-
-
-def _program(kinds: Any, instrs: Any, wanted: tuple[int, ...]) -> Program:
-    first = len(kinds)
+def _program(code: list[Any], kinds: list[Any], wanted: list[int]) -> Program:
+    first, instrs, spot = len(kinds), [], 0
 
     def number(k: int) -> int:
         return k if k >= 0 else first - 1 - k
 
+    while spot < len(code):
+        row, dtype = code[spot : spot + 2]
+        spot += 2 + row.arity
+        args = tuple(number(k) for k in code[spot - row.arity : spot])
+        instrs.append(Instr(row, args, dtype))
     return Program(
         tuple(Input(k[0], scalar=True) if isinstance(k, tuple) else Input(k) for k in kinds),
-        tuple(Instr(row, tuple(map(number, args)), dtype) for row, args, dtype in instrs),
-        tuple(map(number, wanted)),
+        tuple(instrs),
+        tuple(number(k) for k in wanted),
     ).check()
 
 
@@ -185,39 +181,48 @@ def collect(root: Pending) -> tuple[Program, list[Operand | Number]]:
 
 def is_cheap(root: Pending) -> bool:
     """Is running the expression again cheaper than storing and loading its result?"""
-    return root.cheap and root.nodes <= 8
+    if root.nodes > CHEAP_NODES or root.row.ulp > CHEAP_ULP:
+        return False
+    return all(arg.leaf or is_cheap(arg) for arg in root.args if type(arg) is Pending)
 
 
-def evaluate(root: Pending) -> Storage:
-    """Run ``root`` and everything below it; returns its storage (row-major, dense)."""
-    if root.storage is not None:
-        return root.storage
+def evaluate(root: Pending) -> Leaf:
+    """Run ``root`` and everything below it; returns its numbers (row-major, dense)."""
+    if root.leaf is not None:
+        return root.leaf
     writer = _Writer(root)
-    outputs = [n for n in writer.nodes if n is root or n.is_owned] if root.nodes > 1 else [root]
-    view, outs, storages = View.contiguous(root.shape), [], []
+    outputs = [n for n in writer.nodes if n is root or n.owner() is not None]
+    view, leaves = View.contiguous(root.shape), []
     for node in outputs:
         storage = Storage(root.device, view.size * node.dtype.itemsize)
-        storages.append(storage)
-        outs.append(Operand(storage.buffer, node.dtype, view))
+        leaves.append(Leaf(storage, view, node.dtype))
     if view.size:
+        outs = [leaf.operand for leaf in leaves]
         launch_program(root.device, writer.program(outputs), outs, writer.operands())
-    for node, storage in zip(outputs, storages, strict=True):
-        node.storage = storage
+    for node, leaf in zip(outputs, leaves, strict=True):
+        node.leaf = leaf
         node.args = ()  # lets go of what was read
-    return storages[-1]  # the root is evaluated last
+        leaf.storage.readers = node.readers  # a write to the numbers must wait for them now
+    return leaves[-1]  # the root is evaluated last
 
 
 def evaluate_into(root: Pending, storage: Storage, view: View) -> None:
     """Run ``root`` with its result written to ``view`` of ``storage``, which it may read there."""
-    if _reads_other_view(root, storage, view):
-        source = Leaf(evaluate(root), View.contiguous(root.shape), root.dtype)
+    writer = _Writer(root)
+    if _reads_other_view(writer, root, storage, view):
+        source = evaluate(root)
         before_write(storage)
         copy_leaf(source, storage, view)
         return
-    for node in _readers_below(root, storage):  # while what they read is still there
-        if node is not root and node.storage is None and (node.is_owned or node.parents > 1):
-            evaluate(node)
-    writer = _Writer(root)
+    needed = [  # by others too: made while what they read is still there
+        node
+        for node in _readers_below(writer, storage)
+        if node is not root and (node.owner() is not None or len(node.readers) > 1)
+    ]
+    for node in needed:
+        evaluate(node)
+    if needed:
+        writer = _Writer(root)
     before_write(storage, {id(n) for n in writer.nodes})
     if 0 not in view.shape:
         out = Operand(storage.buffer, root.dtype, view)
@@ -233,35 +238,30 @@ def copy_leaf(source: Leaf, storage: Storage, view: View) -> None:
     launch_program(storage.device, copy_program(source.dtype, source.dtype), outs, ins)
 
 
-def _nodes(root: Pending) -> list[Pending]:
-    return _Writer(root).nodes
-
-
-def _readers_below(root: Pending, storage: Storage) -> list[Pending]:
+def _readers_below(writer: _Writer, storage: Storage) -> list[Pending]:
     """The nodes of the expression that read ``storage``, directly or through others."""
     found: dict[int, Pending] = {}
-    for node in _nodes(root):
-        if any(
-            id(arg) in found if isinstance(arg, Pending) else getattr(arg, "storage", 0) is storage
-            for arg in node.args
-        ):
-            found[id(node)] = node
+    for node in writer.nodes:
+        for arg in node.args:
+            leaf = arg.leaf if isinstance(arg, Pending) else arg
+            if id(arg) in found or (isinstance(leaf, Leaf) and leaf.storage is storage):
+                found[id(node)] = node
     return list(found.values())
 
 
-def _reads_other_view(root: Pending, storage: Storage, view: View) -> bool:
+def _reads_other_view(writer: _Writer, root: Pending, storage: Storage, view: View) -> bool:
     return any(
         isinstance(v, Leaf)
         and v.storage is storage
         and (v.view != view or v.dtype is not root.dtype)
-        for v in _Writer(root).values
+        for v in writer.values
     )
 
 
 def before_write(storage: Storage, but: set[int] | None = None) -> None:
     """Evaluate every expression that still has to read ``storage``; ``but`` are ids to leave."""
-    for reference in storage.readers:
+    readers, storage.readers = storage.readers, []
+    for reference in readers:
         node = reference()
-        if node is not None and node.storage is None and not (but and id(node) in but):
+        if node is not None and node.leaf is None and not (but and id(node) in but):
             evaluate(node)
-    storage.readers.clear()

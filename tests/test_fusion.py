@@ -203,3 +203,27 @@ def test_out_of_memory_is_retried_after_garbage_collection(monkeypatch):
     storage = runtime.Storage(device, 64)
     assert calls == [64, 64]
     assert storage.buffer.nbytes == 64
+
+
+@pytest.mark.parametrize("write", ["whole", "part"])
+def test_a_write_waits_for_readers_of_a_result_made_earlier(device, write):
+    x = vector(device, 1, 2)
+    made = x + 1.0
+    waiting = made * 2.0
+    assert made.tolist() == [2, 3]  # has run; `waiting` still has to read it
+    if write == "whole":
+        made += 5.0
+    else:
+        made[0] = 100.0
+    assert waiting.tolist() == [4, 6]
+
+
+def test_a_write_waits_for_readers_of_a_side_output(device):
+    x = vector(device, 1, 2)
+    inner = x + 1.0
+    outer = inner * 3.0
+    other = inner - 1.0
+    assert outer.tolist() == [6, 9]  # ran with `inner` as its second output
+    inner -= 7.0
+    assert other.tolist() == [1, 2]
+    assert inner.tolist() == [-5, -4]
