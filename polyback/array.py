@@ -46,7 +46,7 @@ class Array:
         data = self._data
         if type(data) is Pending:
             data = self._data = fusion.evaluate(data)
-        return data  # type: ignore[return-value]
+        return data
 
     @property
     def storage(self) -> Storage:

@@ -54,6 +54,9 @@ class Pending:
     __slots__ = ("__weakref__", "args", "device", "dtype", "leaf", "leaves", "nodes", "owner",
                  "readers", "row", "shape")  # fmt: skip
 
+    nodes: int
+    leaves: int
+
     def __init__(
         self,
         device: Device,

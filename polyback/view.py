@@ -218,7 +218,8 @@ class View:
     def reshape(self, shape: Shape) -> View | None:
         """The same elements in row-major order with another shape; None if that needs a copy."""
         if self.is_contiguous:
-            return View(shape, row_major(shape), self.offset)
+            dense = View.contiguous(shape)
+            return View(shape, dense.strides, self.offset) if self.offset else dense
         runs = _runs(self)
         strides: list[int] = []
         for n in reversed(shape):

@@ -64,12 +64,18 @@ class Node:
     def __init__(self, op: Op, operands: Sequence[Any], output: Array) -> None:
         self.number = next(_COUNTER)
         self.op = op
-        self.edges = tuple(getattr(x, "edge", None) for x in operands)
-        needed = set[int]().union(*(op.saves(k) for k, e in enumerate(self.edges) if e is not None))
-        self.saved = tuple(_Saved(x) if k in needed else None for k, x in enumerate(operands))
-        self.shapes = tuple(getattr(x, "shape", ()) for x in operands)
-        self.output = (output, output.version) if OUTPUT in needed else None
         self.used = False
+        edges, shapes, needed = [], [], set[int]()
+        for k, x in enumerate(operands):
+            array = getattr(x, "array", None)
+            edge = None if array is None else x.node or (x if x.requires_grad_ else None)
+            edges.append(edge)
+            shapes.append(() if array is None else array.view.shape)
+            if edge is not None:
+                needed |= op.saves(k)
+        self.edges, self.shapes = edges, shapes
+        self.saved = [_Saved(x) if k in needed else None for k, x in enumerate(operands)]
+        self.output = (output, output.version) if OUTPUT in needed else None
 
     def values(self) -> tuple[Tensor | None, list[Any]]:
         """The result and the operands as tensors that are part of the graph (None: not saved)."""
@@ -89,7 +95,7 @@ class Node:
 
     def release(self) -> None:
         """Let go of everything saved."""
-        self.saved, self.edges, self.output, self.used = (), (), None, True
+        self.saved, self.edges, self.output, self.used = [], [], None, True
 
 
 @final

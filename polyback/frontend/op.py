@@ -50,14 +50,19 @@ class Op(ABC):
 
 def run(op: Op, *operands: Any) -> Tensor:
     """Apply ``op`` to tensors and numbers, recording it where a gradient may be asked for."""
-    result = op.forward(*[x.array if isinstance(x, Tensor) else x for x in operands])
-    if op.differentiable and is_grad_enabled():
-        for x in operands:
-            if isinstance(x, Tensor) and x.edge is not None:
-                if result.dtype.kind == "complex":
-                    raise GradientError(
-                        f"[{op.name}] gradients of complex numbers are not offered; want "
-                        f"x.detach() or no_grad()"
-                    )
-                return Tensor(result, node=Node(op, operands, result))
+    tracked, arrays = False, []
+    for x in operands:
+        if type(x) is Tensor:
+            arrays.append(x.array)
+            tracked = tracked or x.node is not None or x.requires_grad_
+        else:
+            arrays.append(x)
+    result = op.forward(*arrays)
+    if tracked and op.differentiable and is_grad_enabled():
+        if result.dtype.kind == "complex":
+            raise GradientError(
+                f"[{op.name}] gradients of complex numbers are not offered; want "
+                f"x.detach() or no_grad()"
+            )
+        return Tensor(result, node=Node(op, operands, result))
     return Tensor(result)

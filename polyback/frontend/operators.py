@@ -24,22 +24,11 @@ class _Functions:
     """The functions by name, looked up when called: they need Tensor, which needs this file."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(frontend.functions, name)
+        function = self.__dict__[name] = getattr(frontend.functions, name)
+        return function
 
 
 F: Final[Any] = _Functions()
-
-
-def _binary(function: Callable[..., Any], a: Any, b: Any) -> Any:
-    for x in (a, b):
-        if not isinstance(x, (Operators, *Number)):
-            if isinstance(x, np.ndarray):  # == would quietly be False
-                raise DTypeError(
-                    f"[{function.__name__}] got a NumPy array beside a tensor; want "
-                    f"pb.asarray(array, device=...)"
-                )
-            return NotImplemented
-    return function(a, b)
 
 
 class Operators:
@@ -240,3 +229,18 @@ class Operators:
     def argmax(self, axis: int | None = None, *, keepdims: bool = False) -> Tensor:
         """See :func:`polyback.argmax`."""
         return F.argmax(self, axis=axis, keepdims=keepdims)
+
+
+OPERANDS: Final = (Operators, *Number)
+
+
+def _binary(function: Callable[..., Any], a: Any, b: Any) -> Any:
+    for x in (a, b):
+        if not isinstance(x, OPERANDS):
+            if isinstance(x, np.ndarray):  # == would quietly be False
+                raise DTypeError(
+                    f"[{function.__name__}] got a NumPy array beside a tensor; want "
+                    f"pb.asarray(array, device=...)"
+                )
+            return NotImplemented
+    return function(a, b)
