@@ -5,9 +5,12 @@ A row drives the reference backend (``numpy``), the C-family backends (``c``), t
 
 ``c``     portable C-family text. ``{0}`` is an operand; ``$name(`` is a function that each language
           spells for the operand type (``pb_exp_f32`` in our C kernels, ``exp`` in OpenCL).
-``grad``  one rule per operand: ``rule(g, y, *operands)`` gives the operand's gradient from the
-          result's gradient ``g`` and the result ``y``. A rule uses operators and rows only, so the
+``grad``  one rule per operand: ``rule(t, y, *operands)`` is ``t * dy/dx`` with the result ``y``.
+          It pushes a tangent ``t`` on; for real numbers it pulls a gradient back just as well, for
+          complex ones ``conj(rule(conj(g)))`` does. A rule uses operators and rows only, so the
           gradient of a gradient comes free. None means: not differentiable, on purpose.
+``wirtinger``  for complex operands of a row without a complex derivative: (rule that pulls a
+          gradient back, rule that pushes a tangent on).
 ``ulp``   largest float32 error allowed, in units in the last place of the exact result
           (the OpenCL full-profile table); 0 means bit exact.
 """
@@ -47,6 +50,7 @@ class Scalar:
     c: str
     numpy: Callable[..., Any]
     grad: tuple[Rule | None, ...] | None = None
+    wirtinger: tuple[Rule, Rule] | None = None
     gives: Gives = "same"  # result type: the operands', bool, their real part's, or its own
     ulp: float = 0.0
     ulp_of: Literal["result", "operands"] = "result"  # what the ULP is measured on
@@ -136,6 +140,13 @@ def _pow_log(a: Any) -> Any:
     return WHERE(a == 0, 0.0, LOG(WHERE(a == 0, 1.0, a)))
 
 
+def _sign_slope(t: Any, y: Any, x: Any) -> Any:
+    """The part of ``t`` across the direction ``y`` of complex ``x``, over ``|x|``: the derivative
+    of ``x / |x|``, which is its own adjoint; 0 at 0."""
+    across = t - y * REAL_PART(CONJ(y) * t)
+    return WHERE(x == 0, 0.0, across / WHERE(x == 0, 1.0, ABS(x)))
+
+
 def _share(g: Any, wins: Any, ties: Any) -> Any:
     return WHERE(wins, g, WHERE(ties, g * 0.5, 0.0))
 
@@ -167,9 +178,9 @@ POW = Scalar("pow", 2, NUMERIC, "$pow({0}, {1})", _numpy_pow,
     ulp=16, binary="**")
 NEGATIVE = Scalar("negative", 1, NUMERIC, "(-{0})", np.negative, (lambda g, y, x: -g,))
 POSITIVE = Scalar("positive", 1, NUMERIC, "{0}", np.positive, (lambda g, y, x: g,))
-ABS = Scalar("abs", 1, NUMERIC, "$abs({0})", np.abs,
-    (lambda g, y, x: g * SIGN(x),), gives="real")
-SIGN: Scalar = Scalar("sign", 1, NUMERIC, "$sign({0})", np.sign)
+ABS: Scalar = Scalar("abs", 1, NUMERIC, "$abs({0})", np.abs, (lambda g, y, x: g * SIGN(x),),
+    (lambda g, y, x: g * SIGN(x), lambda t, y, x: REAL_PART(CONJ(SIGN(x)) * t)), gives="real")
+SIGN: Scalar = Scalar("sign", 1, NUMERIC, "$sign({0})", np.sign, None, (_sign_slope, _sign_slope))
 SQUARE = Scalar("square", 1, NUMERIC, "({0} * {0})", np.square, (lambda g, y, x: g * (2 * x),))
 RECIPROCAL = Scalar("reciprocal", 1, FLOAT, "(1 / {0})", lambda x: (1 / x).astype(x.dtype),
     (lambda g, y, x: -g * y * y,), ulp=2.5)
@@ -262,9 +273,12 @@ BITWISE_RIGHT_SHIFT = Scalar("bitwise_right_shift", 2, INTEGER, "$shift_right({0
     np.right_shift, binary=">>")
 
 # --- complex numbers ------------------------------------------------------------------------------
-REAL_PART = Scalar("real", 1, COMPLEX, "$real({0})", np.real, gives="real")
-IMAG_PART = Scalar("imag", 1, COMPLEX, "$imag({0})", np.imag, gives="real")
-CONJ = Scalar("conj", 1, COMPLEX, "$conj({0})", np.conj)
+REAL_PART: Scalar = Scalar("real", 1, COMPLEX, "$real({0})", np.real, None,
+    (lambda g, y, x: g + 0j, lambda t, y, x: REAL_PART(t)), gives="real")
+IMAG_PART: Scalar = Scalar("imag", 1, COMPLEX, "$imag({0})", np.imag, None,
+    (lambda g, y, x: g * 1j, lambda t, y, x: IMAG_PART(t)), gives="real")
+CONJ: Scalar = Scalar("conj", 1, COMPLEX, "$conj({0})", np.conj, None,
+    (lambda g, y, x: CONJ(g), lambda t, y, x: CONJ(t)))
 
 # fmt: on
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from polyback.array import Array
-from polyback.errors import GradientError
 from polyback.frontend.autograd import Node, is_grad_enabled
 from polyback.frontend.tensor import Tensor
 
@@ -31,7 +30,8 @@ class Op(ABC):
 
     @abstractmethod
     def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
-        """The gradient for operand number ``operand`` when the result's gradient is ``g``.
+        """The gradient for operand number ``operand`` when the result's gradient is ``g``: the
+        adjoint of the derivative, in the inner product ``Re(sum(conj(a) * b))``.
 
         ``y`` and ``operands`` are None unless :meth:`saves` names them. Broadcasting is undone by
         the caller.
@@ -59,10 +59,5 @@ def run(op: Op, *operands: Any) -> Tensor:
             arrays.append(x)
     result = op.forward(*arrays)
     if tracked and op.differentiable and is_grad_enabled():
-        if result.dtype.kind == "complex":
-            raise GradientError(
-                f"[{op.name}] gradients of complex numbers are not offered; want "
-                f"x.detach() or no_grad()"
-            )
         return Tensor(result, node=Node(op, operands, result))
     return Tensor(result)

@@ -74,8 +74,8 @@ class Tensor(Operators):
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:
-        if value and not self.dtype.is_floating:
-            raise DTypeError(f"[requires_grad] got {self.dtype}; want a real floating-point type")
+        if value and self.dtype.kind not in ("float", "complex"):
+            raise DTypeError(f"[requires_grad] got {self.dtype}; want a floating-point type")
         if self.node is not None:
             raise GradientError("[requires_grad] only leaves have this flag; detach() first")
         self.requires_grad_ = value
@@ -163,7 +163,8 @@ class Tensor(Operators):
         retain_graph: bool = False,
         create_graph: bool = False,
     ) -> None:
-        """Add d(self)/d(leaf) to ``.grad`` of every leaf below.
+        """Add d(self)/d(leaf) to ``.grad`` of every leaf below; of a complex leaf ``x + iy`` it is
+        d(self)/dx + i d(self)/dy.
 
         ``gradient`` (the shape of self) is needed unless self has one element. The graph is freed
         unless ``retain_graph`` or ``create_graph``. Raises GradientError outside a graph.
@@ -174,6 +175,10 @@ class Tensor(Operators):
             if self.size != 1:
                 raise GradientError(
                     f"[backward] got shape {self.shape}; want one element, or pass gradient="
+                )
+            if self.dtype.kind == "complex":
+                raise GradientError(
+                    f"[backward] got {self.dtype}; want a real number: abs(), or pass gradient="
                 )
             gradient = frontend.functions.ones_like(self)
         if gradient.shape != self.shape:

@@ -32,8 +32,8 @@ class Alias(Op):
 def _stand_in(x: Any, what: str) -> Tensor:
     if not isinstance(x, Tensor):
         raise GradientError(f"[{what}] got {type(x).__name__}; want a tensor to differentiate")
-    if not x.dtype.is_floating:
-        raise DTypeError(f"[{what}] got {x.dtype}; want a real floating-point type")
+    if x.dtype.kind not in ("float", "complex"):
+        raise DTypeError(f"[{what}] got {x.dtype}; want a floating-point type")
     if x.edge is not None:
         return run(Alias(), x)
     return Tensor(x.array, requires_grad=True)
@@ -82,6 +82,8 @@ def value_and_grad(
         if not isinstance(loss, Tensor) or loss.size != 1:
             got = loss.shape if isinstance(loss, Tensor) else type(loss).__name__
             raise GradientError(f"[grad] the function gave {got}; want a tensor of one element")
+        if loss.dtype.kind == "complex":
+            raise GradientError(f"[grad] the function gave {loss.dtype}; want a real number: abs()")
         originals = [args[k] for k in spots]
         parts, outer = _pull(loss, ones_like(loss), list(inputs.values()), originals)
         gradient = parts[0] if isinstance(argnums, int) else tuple(parts)
@@ -94,7 +96,9 @@ def value_and_grad(
 def grad(
     f: Callable[..., Any], argnums: int | Sequence[int] = 0, *, has_aux: bool = False
 ) -> Callable[..., Any]:
-    """A function that gives the gradient of ``f``, which returns one number.
+    """A function that gives the gradient of ``f``, which returns one real number.
+
+    For complex arguments ``x + iy`` it is ``df/dx + i df/dy``, the direction of steepest ascent.
 
     ``argnums``: which argument (an int gives one gradient, a sequence a tuple). ``has_aux``: ``f``
     returns ``(number, anything)`` and the result is ``(gradient, anything)``. Arguments that ``f``

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from polyback_conformance.adopt import named
+from polyback_conformance.front import Front
 from polyback_conformance.lab import Lab
 from polyback_conformance.session import session_of
 
@@ -17,3 +19,23 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     bench = Lab(request.param, session.seed, session.scores[request.param.name])
     yield bench
     bench.close()
+
+
+@pytest.fixture(scope="session")
+def device_name(lab: Lab) -> Iterator[str]:
+    """The name that the frontend knows the device by."""
+    with named(lab.target) as name:
+        yield name
+
+
+@pytest.fixture
+def front(lab: Lab, device_name: str) -> Iterator[Front]:
+    """The frontend under ``fallback="forbid"``."""
+    import polyback as pb
+    from polyback import registry
+
+    found = registry.reference_device()
+    if found is None:
+        pytest.skip("L6: no reference backend is installed; pip install polyback-numpy-ref")
+    with pb.configure(fallback="forbid"):
+        yield Front(pb, device_name, found[0], lab)

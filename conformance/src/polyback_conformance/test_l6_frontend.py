@@ -6,8 +6,7 @@ so its result must be within 64 ULP of the exact derivative, measured on numbers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,56 +15,13 @@ import pytest
 from polyback.dtype import DType, float32, float64
 from polyback.scalar import Scalar
 from polyback_conformance import gradients
-from polyback_conformance.adopt import named
 from polyback_conformance.compare import Mismatch, check_exact, check_sum, check_ulp
-from polyback_conformance.lab import Lab
+from polyback_conformance.front import Front
 
 pytestmark = pytest.mark.conformance_level(6)
 
 GRADIENT_LIMIT = 64.0
 FLOATS = pytest.mark.parametrize("dtype", [float32, float64], ids=str)
-
-
-@dataclass
-class Front:
-    """The frontend, the name of the device under test, and that of the reference."""
-
-    pb: Any
-    device: str
-    reference: str
-    lab: Lab
-
-    def tensor(self, values: Any, dtype: DType | None = None, device: str | None = None) -> Any:
-        """A tensor on the device, or another."""
-        array = np.asarray(values)
-        if dtype is not None and array.dtype.kind == "f":
-            array = array.astype(dtype.numpy)
-        return self.pb.asarray(array, device=device or self.device)
-
-    def need(self, dtype: DType) -> None:
-        """Skip where the device has no arithmetic of this type."""
-        if dtype.name not in self.lab.caps.scalars.get("add", frozenset()):
-            pytest.skip(f"L6: the device has no {dtype}")
-
-
-@pytest.fixture(scope="session")
-def device_name(lab: Lab) -> Iterator[str]:
-    """The name that the frontend knows the device by."""
-    with named(lab.target) as name:
-        yield name
-
-
-@pytest.fixture
-def front(lab: Lab, device_name: str) -> Iterator[Front]:
-    """The frontend under ``fallback="forbid"``."""
-    import polyback as pb
-    from polyback import registry
-
-    found = registry.reference_device()
-    if found is None:
-        pytest.skip("L6: no reference backend is installed; pip install polyback-numpy-ref")
-    with pb.configure(fallback="forbid"):
-        yield Front(pb, device_name, found[0], lab)
 
 
 def row_gradients(

@@ -15,25 +15,38 @@ import numpy as np
 from polyback import array
 from polyback import dtype as dt
 from polyback.array import Array
-from polyback.dtype import DEFAULT_FLOAT, DType, bool_, dtype_of, float32, promote, scalar_dtype
+from polyback.dtype import (
+    DEFAULT_FLOAT,
+    DType,
+    bool_,
+    complex64,
+    dtype_of,
+    float32,
+    promote,
+    scalar_dtype,
+)
 from polyback.errors import DTypeError, GradientError, ShapeError
 from polyback.frontend.autograd import OUTPUT, is_grad_enabled
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
 from polyback.program import Builder, Input
-from polyback.scalar import WHERE, Scalar
+from polyback.scalar import CONJ, REAL_PART, WHERE, Rule, Scalar
 
 NUMBERS = (bool, int, float, complex)
 
 
 @final
 class Elementwise(Op):
-    """``y[i] = row(x0[i], x1[i], ...)`` with broadcasting; the gradient is the row's."""
+    """``y[i] = row(x0[i], x1[i], ...)`` with broadcasting; the gradient is the row's.
+
+    The gradient is the adjoint of the derivative: for a complex slope s it is ``conj(s) * g``.
+    """
 
     def __init__(self, row: Scalar, dtype: DType) -> None:
         self.row, self.dtype = row, dtype
-        self.differentiable = row.grad is not None
+        self.wirtinger = row.wirtinger if dtype.kind == "complex" else None
+        self.differentiable = row.grad is not None or self.wirtinger is not None
 
     @property
     def name(self) -> str:
@@ -43,29 +56,38 @@ class Elementwise(Op):
         return array.apply(self.row, operands, self.dtype)
 
     def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
+        if self.wirtinger is not None:
+            pull: Tensor = self.wirtinger[0](g, y, *operands)
+            return pull
+        if self.dtype.kind != "complex" or not self.saves(operand):  # then the slope is real
+            return self._push(operand, g, y, *operands)
+        return apply(CONJ, self._push(operand, apply(CONJ, g), y, *operands))
+
+    def _push(self, operand: int, t: Tensor, y: Any, *operands: Any) -> Tensor:
+        """The tangent ``t`` of one operand times the derivative for it."""
         rule = self.row.grad[operand] if self.row.grad else None
-        if rule is None:
-            return g * 0.0
-        result: Tensor = rule(g, y, *operands)
+        if self.wirtinger is not None:
+            rule = self.wirtinger[1]
+        result: Tensor = t * 0.0 if rule is None else rule(t, y, *operands)
         return result
 
     def tangent(self, tangents: Sequence[Tensor | None], y: Any, *operands: Any) -> Tensor:
-        # The Jacobian is diagonal, so the rule that pulls a gradient back also pushes a tangent on.
-        parts = [self.gradient(k, t, y, *operands) for k, t in enumerate(tangents) if t is not None]
+        parts = [self._push(k, t, y, *operands) for k, t in enumerate(tangents) if t is not None]
         return reduce(lambda a, b: a + b, parts)
 
     def saves(self, operand: int) -> frozenset[int]:
-        return _reads(self.row, operand)
+        rule = self.row.grad[operand] if self.row.grad else None
+        if self.wirtinger is not None:
+            return _reads(self.row, self.wirtinger[0], complex64)
+        return _reads(self.row, rule, float32) if rule is not None else frozenset()
 
 
 @cache
-def _reads(row: Scalar, operand: int) -> frozenset[int]:
+def _reads(row: Scalar, rule: Rule, dtype: DType) -> frozenset[int]:
     """Which values the gradient rule reads, found by writing the rule as a Program."""
-    rule = row.grad[operand] if row.grad else None
-    if rule is None:
-        return frozenset()
-    types = [bool_ if row is WHERE and k == 0 else float32 for k in range(row.arity)]
-    builder = Builder([Input(float32), Input(float32), *(Input(t) for t in types)])
+    types = [bool_ if row is WHERE and k == 0 else dtype for k in range(row.arity)]
+    given = row.result_dtype(dtype)
+    builder = Builder([Input(given), Input(given), *(Input(t) for t in types)])
     result = rule(*(builder.value(k) for k in range(2 + row.arity)))
     reached, stack = set[int](), [result.number]
     while stack:
@@ -79,7 +101,8 @@ def _reads(row: Scalar, operand: int) -> frozenset[int]:
 
 @final
 class Cast(Op):
-    """``y = x`` converted to ``dtype``; the gradient is converted back."""
+    """``y = x`` converted to ``dtype``; the gradient is converted back, of a complex one the real
+    part where ``x`` is real."""
 
     name = "astype"
 
@@ -91,6 +114,8 @@ class Cast(Op):
         return array.cast(x, self.dtype)
 
     def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
+        if g.dtype.kind == "complex" and self.source.kind != "complex":
+            g = apply(REAL_PART, g)
         return cast(g, self.source)
 
 

@@ -13,6 +13,7 @@ from polyback.errors import DTypeError, ShapeError
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.elementwise import cast, result_type
 from polyback.frontend.functions.reduction import sum
+from polyback.frontend.functions.rounding import conj
 from polyback.frontend.functions.shape import matrix_transpose, permute_dims, reshape
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
@@ -29,8 +30,8 @@ class MatMul(Op):
     def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
         a, b = operands
         if operand == 0:
-            return run(MatMul(), g, matrix_transpose(b))
-        return run(MatMul(), matrix_transpose(a), g)
+            return run(MatMul(), g, conj(matrix_transpose(b)))
+        return run(MatMul(), conj(matrix_transpose(a)), g)
 
     def tangent(self, tangents: Sequence[Tensor | None], y: Any, *operands: Any) -> Tensor:
         (a, b), (da, db) = operands, tangents
@@ -93,8 +94,6 @@ def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:
     11
     """
     check_tensors("vecdot", x1, x2)
-    from polyback.frontend.functions.rounding import conj
-
     back1, back2 = (normalize_axis(axis, x.ndim, "vecdot") - x.ndim for x in (x1, x2))
     if back1 != back2 or x1.shape[back1] != x2.shape[back2]:
         raise ShapeError(f"[vecdot] sizes along axis {axis} differ: {x1.shape} and {x2.shape}")

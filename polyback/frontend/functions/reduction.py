@@ -14,11 +14,11 @@ from polyback.errors import DTypeError, InvalidArgument
 from polyback.frontend.autograd import OUTPUT
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.activation import where
-from polyback.frontend.functions.arithmetic import abs, sqrt, square
+from polyback.frontend.functions.arithmetic import sqrt, square
 from polyback.frontend.functions.creation import arange, ones_like
 from polyback.frontend.functions.elementwise import cast
 from polyback.frontend.functions.exponential import exp, log
-from polyback.frontend.functions.rounding import isfinite
+from polyback.frontend.functions.rounding import conj, isfinite, real
 from polyback.frontend.functions.shape import (
     broadcast_to,
     concat,
@@ -50,7 +50,8 @@ class Reduce(Op):
         return array.reduce(self.op, x, self.axes)
 
     def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
-        return broadcast_to(g, self.shape) * _slope(self.op, self.axes, y, *operands)
+        slope = _slope(self.op, self.axes, y, *operands)
+        return broadcast_to(g, self.shape) * (conj(slope) if self.op is PROD else slope)
 
     def tangent(self, tangents: Sequence[Tensor | None], y: Any, *operands: Any) -> Tensor:
         (t,) = tangents
@@ -190,6 +191,11 @@ def _floating(x: Tensor) -> tuple[Tensor, DType]:
     return cast(x, result.compute), result
 
 
+def square_magnitude(x: Tensor) -> Tensor:
+    """``|x|**2``, smooth at 0 too."""
+    return real(x * conj(x)) if x.dtype.kind == "complex" else square(x)
+
+
 def _count(x: Tensor, axis: Axis) -> int:
     return product(x.shape[a] for a in normalize_axes(axis, x.ndim, "mean"))
 
@@ -226,7 +232,7 @@ def _variance(x: Tensor, axis: Axis, correction: float, keepdims: bool) -> tuple
     """The variance in the type to compute in, and the type of the result."""
     wide, dtype = _floating(x)
     centred = wide - mean(wide, axis=axis, keepdims=True)
-    squares = square(abs(centred)) if dtype.kind == "complex" else square(centred)
+    squares = square_magnitude(centred)
     freedom = builtins.max(_count(x, axis) - correction, 0.0)
     result: Tensor = sum(squares, axis=axis, keepdims=keepdims) / float(freedom)
     return result, result.dtype if dtype.kind == "complex" else dtype

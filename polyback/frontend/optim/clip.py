@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from polyback.errors import InvalidArgument
 from polyback.frontend.autograd import no_grad
-from polyback.frontend.functions import clip, minimum, sqrt, square, sum
+from polyback.frontend.functions import clip, minimum, sqrt, sum
 from polyback.frontend.functions.creation import to_device
+from polyback.frontend.functions.reduction import square_magnitude
 from polyback.frontend.tensor import Tensor
 
 
@@ -31,7 +32,7 @@ def clip_grad_norm_(parameters: Iterable[Tensor] | Tensor, max_norm: float) -> f
     """
     found = _with_gradients(parameters, max_norm, "clip_grad_norm_")
     with no_grad():
-        squares: list[Tensor] = [sum(square(p.grad)) for p in found if p.grad is not None]
+        squares: list[Tensor] = [sum(square_magnitude(p.grad)) for p in found if p.grad is not None]
         if not squares:
             return 0.0
         place = squares[0].device
