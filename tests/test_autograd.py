@@ -168,7 +168,7 @@ def test_only_what_a_gradient_reads_is_kept(device):
     assert y.node.output is None
     z = pb.exp(x)
     assert z.node.output is not None
-    assert z.node.saved == (None,)
+    assert z.node.saved == [None]
 
 
 def test_second_backward_needs_retain_graph(device):
