@@ -66,6 +66,20 @@ def test_absent_device_is_not_a_success() -> None:
     assert status == 0, output
 
 
+def test_after_a_crash_the_rest_runs() -> None:
+    """Only the test that killed the process fails; what ran before it still counts."""
+    whole = suite("--device-factory", "faults:clean", "--level", "1")[1]
+    status, output = suite("--device-factory", "faults:out_of_memory_aborts", "--level", "1")
+    assert status == 1, output[-3000:]
+    (_, passed), (_, survived) = (
+        re.findall(r"conformance (\w+): (\d+) passed", text)[-1] for text in (whole, output)
+    )
+    failed = int(re.findall(r"passed, (\d+) failed", output)[-1])
+    died = re.findall(r"^DIED \S+ - SIGABRT", output, re.M)
+    assert len(died) == 2 * failed > 0  # when it happens, and in the report at the end
+    assert int(survived) + failed == int(passed)
+
+
 def test_same_seed_same_cases() -> None:
     """Another seed is another run; it is printed."""
     status, output = suite("--device-factory", "faults:clean", "--seed", "random", "--level", "1")

@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from polyback_conformance.journal import MOST_DEATHS, Journal
+
 
 def parser() -> argparse.ArgumentParser:
     """The options of ``polyback conformance`` and ``python -m polyback_conformance``."""
@@ -56,17 +58,22 @@ def run(argv: Sequence[str] | None = None) -> int:
         parser().error("name a device, or give --device-factory")
     sys.stdout.flush()
     with tempfile.TemporaryDirectory() as folder:
-        trace = Path(folder) / "running"
-        command = [sys.executable, "-m", "pytest", f"--conformance-trace={trace}"]
+        journal = Journal(Path(folder) / "journal")
+        command = [sys.executable, "-m", "pytest", f"--conformance-journal={journal.path}"]
         # Nothing is left behind in the caller's folder.
         env = {"HYPOTHESIS_STORAGE_DIRECTORY": folder, **os.environ}
         command += pytest_arguments(options)
-        status = subprocess.run(command, check=False, env=env).returncode
-        if status >= 0:
-            return status
-        running = trace.read_text() if trace.exists() else "(before the first test)"
-    name = signal.Signals(-status).name
-    print(f"\nDIED {running} - {name}: the device took the process with it", flush=True)
+        while True:
+            status = subprocess.run(command, check=False, env=env).returncode
+            if status >= 0:
+                return status
+            journal = Journal(journal.path)
+            running, name = journal.running, signal.Signals(-status).name
+            print(f"\nDIED {running} - {name}: the device took the process with it", flush=True)
+            journal.write(died=running, signal=name)
+            if options.x or "::" not in running or journal.deaths > MOST_DEATHS:
+                break
+            print(f"going on after it ({len(journal.ended)} tests have run)", flush=True)
     names = ", ".join([*options.device, *options.device_factory])
     print(f"conformance {names}: NOT FINISHED: died of {name} in {running}", flush=True)
     return 3

@@ -6,14 +6,12 @@ suite's own test modules is collected.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 OURS = "polyback_conformance."
 DEFAULT_SEED = 20250731
-_TRACE: list[Path] = []
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -59,12 +57,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="TEXT",
         help="run the tests whose id holds this text before the others",
     )
-    group.addoption("--conformance-trace", metavar="PATH",
-        help="keep the id of the running test in this file, for when the process dies")  # fmt: skip
+    group.addoption("--conformance-journal", metavar="PATH",
+        help="keep outcomes in this file; a run with the same file goes on after them")  # fmt: skip
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    _TRACE[:] = [Path(p)] if (p := config.option.conformance_trace) else []
     config.addinivalue_line("markers", "slow: long sweeps")
     config.addinivalue_line("markers", "conformance_level(n): the level of a conformance module")
 
@@ -95,9 +92,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         _session(config).select(items)
 
 
-def pytest_runtest_logstart(nodeid: str) -> None:
-    if _TRACE:
-        _TRACE[0].write_text(nodeid)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if _is_ours(getattr(item, "module", None)) and (journal := _session(item.config).journal):
+        journal.write(start=item.nodeid)
 
 
 @pytest.hookimpl(wrapper=True)

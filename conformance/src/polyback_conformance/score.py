@@ -58,6 +58,7 @@ class Score:
     ulp: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     k: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
     open_cells: list[Cell] = field(default_factory=list)  # of the item that is running
+    open_errors: list[tuple[str, str, str, float]] = field(default_factory=list)  # also of it
     why_not_run: list[str] = field(default_factory=list)
     chosen: dict[int, int] = field(default_factory=lambda: defaultdict(int))  # items to run
     whole: bool = True  # False: only a part of the suite was asked for
@@ -69,10 +70,12 @@ class Score:
 
     def saw_ulp(self, op: str, dtype: str, error: float) -> None:
         """Keep the largest error of a row."""
+        self.open_errors.append(("ulp", op, dtype, float(error)))
         self.ulp[op][dtype] = max(error, self.ulp[op].get(dtype, 0.0))
 
     def saw_k(self, op: str, dtype: str, error: float) -> None:
         """Keep the largest K of a sum."""
+        self.open_errors.append(("k", op, dtype, float(error)))
         self.k[op][dtype] = max(error, self.k[op].get(dtype, 0.0))
 
     def finish(self, level: int, outcome: str) -> None:
@@ -88,6 +91,7 @@ class Score:
         for cell in self.open_cells:
             cell.settle(outcome)
         self.open_cells.clear()
+        self.open_errors.clear()
 
     def stop(self) -> None:
         """The run is over: what was chosen and did not run (-x, an interrupt) is not run."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from polyback_conformance import resolve
+from polyback_conformance.journal import Journal, replay
 from polyback_conformance.resolve import NotRun, Target
 from polyback_conformance.score import LEVELS, Score, write_certificates
 
@@ -46,10 +48,13 @@ class Session:
         self.absent = [t for t in found if isinstance(t, NotRun)]
         whole = self.level >= max(LEVELS) and not (option.keyword or option.markexpr)
         self.scores = {t.name: Score(t, self.seed, whole=whole) for t in self.targets}
+        self.journal = Journal(Path(p)) if (p := option.conformance_journal) else None
+        self.earlier = self.journal.problems() if self.journal else []
 
     def select(self, items: list[pytest.Item]) -> None:
         """Leave out what is above the level, and slow items unless asked for; count them."""
         kept, left = [], []
+        ended = self.journal.ended if self.journal else {}
         for item in items:
             if item.get_closest_marker("conformance_level") is None:
                 kept.append(item)
@@ -64,10 +69,15 @@ class Session:
                 if slow and score and level_of(item) <= self.level:
                     score.tallies[level_of(item)].not_run += 1
                     score.why_not_run.append("long sweeps; give --conformance-slow (--slow)")
+                continue
+            score = self._score(item)
+            assert score is not None
+            score.chosen[level_of(item)] += 1
+            if item.nodeid in ended:  # by a process that died later
+                replay(ended[item.nodeid], score, level_of(item))
+                left.append(item)
             else:
                 kept.append(item)
-                if score := self._score(item):
-                    score.chosen[level_of(item)] += 1
         if left:
             self.config.hook.pytest_deselected(items=left)
         first = self.config.option.conformance_first
@@ -83,14 +93,21 @@ class Session:
         score = self._score(item)
         if score is None:
             return
-        if report.failed:
-            score.finish(level_of(item), "failed")
-        elif report.skipped:
-            score.finish(level_of(item), "not run")
-            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
-            score.why_not_run.append(str(reason).removeprefix("Skipped: "))
-        elif report.when == "call":
-            score.finish(level_of(item), "passed")
+        outcome = "failed" if report.failed else "not run" if report.skipped else "passed"
+        if outcome == "passed" and report.when != "call":
+            return
+        reason, text = "", ""
+        if outcome == "not run":
+            longrepr = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+            reason = str(longrepr).removeprefix("Skipped: ")
+            score.why_not_run.append(reason)
+        if self.journal:
+            if outcome == "failed":
+                text = report.longreprtext
+            cells = [[c.level, c.op, c.dtype, c.claimed, c.required] for c in score.open_cells]
+            self.journal.write(end=item.nodeid, outcome=outcome, reason=reason, text=text,
+                               cells=cells, errors=score.open_errors)  # fmt: skip
+        score.finish(level_of(item), outcome)
 
     def finish(self, session: pytest.Session) -> None:
         """Write the certificate; a device that was not there is not a success."""
@@ -99,12 +116,16 @@ class Session:
         path = self.config.option.conformance_json
         if path:
             write_certificates(path, list(self.scores.values()), self.absent)
+        if self.earlier and session.exitstatus in (0, 5):
+            session.exitstatus = 1
         if self.absent and session.exitstatus in (0, 5):
             session.exitstatus = 0 if self.config.option.conformance_allow_not_run else 1
 
     def report(self, terminal: Any) -> None:
         """The score of every device."""
         terminal.section("conformance")
+        for line in self.earlier:
+            terminal.write_line(line)
         for score in self.scores.values():
             for line in score.summary():
                 terminal.write_line(line)
