@@ -57,13 +57,23 @@ def jax_runner(workload: Workload, inputs: list[np.ndarray]) -> Callable:
 PEERS = {"numpy": numpy_runner, "torch": torch_runner, "jax": jax_runner}
 
 
+def peer_runner(peer: str, workload: Workload, inputs: list[np.ndarray]) -> Callable:
+    """A peer is a library, or another device of polyback."""
+    if peer in PEERS:
+        return PEERS[peer](workload, inputs)
+    return polyback_runner(workload, inputs, peer)
+
+
 def installed_peers(wanted: list[str]) -> dict[str, str]:
     versions = {}
     for name in wanted:
         try:
-            versions[name] = importlib.import_module(name).__version__
-        except ImportError:
-            print(f"peer {name}: not installed")
+            if name in PEERS:
+                versions[name] = importlib.import_module(name).__version__
+            else:
+                versions[str(pb.get_device(name))] = pb.__version__
+        except (ImportError, pb.PolybackError) as error:
+            print(f"peer {name}: not here ({error})")
     return versions
 
 
@@ -138,11 +148,15 @@ def row(
     ours = polyback_runner(workload, inputs, device)
     check(workload, inputs, ours().numpy())
     runners = {"polyback": ours}
-    runners |= {p: PEERS[p](workload, inputs) for p in peers if p in workload.peers}
+    wanted = [p for p in peers if p in workload.peers or p not in PEERS]
+    runners |= {p: peer_runner(p, workload, inputs) for p in wanted}
     times = measure(runners, pairs)
     mine = statistics.median(times["polyback"])
     cells = [workload.name, f"{mine * 1e3:.3f} ms", rate(workload, mine)]
     for peer in peers:
+        if peer not in runners:
+            cells.append("-")
+            continue
         ratios = [b / a for a, b in zip(times["polyback"], times[peer], strict=True)]
         middle, low, high = interval(ratios)
         cells.append(f"{middle:.2f} [{low:.2f}, {high:.2f}]")
@@ -154,7 +168,7 @@ def row(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu_c")
-    parser.add_argument("--peers", default="numpy,torch,jax")
+    parser.add_argument("--peers", default="numpy,torch,jax", help="libraries, or other devices")
     parser.add_argument("--only", default="", help="part of a workload's name or family")
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--write", type=Path, help="also write the table to this file")

@@ -50,6 +50,7 @@ WORKLOADS = (
     _gemm(64),
     _gemm(256),
     _gemm(1023),
+    _gemm(1024),
     _gemm(2048),
     _gemm(1000, "float64"),
     Workload("gemm f32 A.T @ B 1000", "gemm", _normal((1000, 1000), (1000, 1000)),
