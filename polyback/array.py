@@ -24,6 +24,8 @@ from polyback.runtime import Device, Storage, launch, launch_program
 from polyback.scalar import CAST, WHERE, Reduction, Scalar
 from polyback.view import Shape, View, broadcast_shapes
 
+Mode = Literal["set", "add", "min", "max"]  # how a scatter treats what is there
+
 
 @final
 class Array:
@@ -319,18 +321,27 @@ def gather(x: Array, index: Array, axis: int) -> Array:
     return result
 
 
-def scatter(target: Array, index: Array, x: Array, axis: int, mode: Literal["set", "add"]) -> Array:
-    """A copy of ``target`` with ``x`` written (or added) at ``index`` along ``axis``."""
-    if target.dtype.compute is not target.dtype and mode == "add":
-        wide = target.dtype.compute
-        return cast(scatter(cast(target, wide), index, cast(x, wide), axis, mode), target.dtype)
-    if not _native("scatter", x):
-        return decompose.scatter(target, index, x, axis, mode)
-    result = target.copy()
-    if 0 not in x.shape:
-        feature: Any = x.device.protocol
-        feature.scatter(result.operand(), index.operand(), x.operand(), axis, mode)
-    return result
+def scatter(target: Array, index: Array, x: Array, axis: int, mode: Mode) -> None:
+    """Write ``x`` at ``index`` along ``axis`` of ``target``, in place, in row-major order of the
+    index: the last of several writes wins, or all are combined with what is there."""
+    if 0 in x.shape:
+        return
+    if target.view.has_overlap:
+        raise InvalidArgument("[scatter] cannot write to a broadcast array; copy it first")
+    if target.dtype.compute is not target.dtype and mode != "set":
+        wide = cast(target, target.dtype.compute)
+        scatter(wide, index, cast(x, wide.dtype), axis, mode)
+        target.assign(cast(wide, target.dtype))
+        return
+    if not _native("scatter_minmax" if mode in ("min", "max") else "scatter", x):
+        target.assign(decompose.scatter(target, index, x, axis, mode))
+        return
+    storage = target.storage
+    index, x = (a.copy() if a.storage is storage else a for a in (index, x))
+    fusion.before_write(storage)
+    feature: Any = target.device.protocol
+    feature.scatter(target.operand(), index.operand(), x.operand(), axis, mode)
+    storage.version += 1
 
 
 def argsort(x: Array, axis: int, descending: bool) -> Array:

@@ -7,7 +7,7 @@ sizes. A device that matters claims the feature.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from polyback import array, scalar
 from polyback.dtype import bool_, int64
 
 if TYPE_CHECKING:
-    from polyback.array import Array
+    from polyback.array import Array, Mode
+    from polyback.scalar import Reduction
 
 
 def _last(x: Array, axis: int) -> Array:
@@ -61,8 +62,31 @@ def gather(x: Array, index: Array, axis: int) -> Array:
     return _back(picked.with_view(picked.view.drop(n)), axis)
 
 
-def scatter(target: Array, index: Array, x: Array, axis: int, mode: Literal["set", "add"]) -> Array:
-    """``target`` with ``x`` set or added at ``index`` along ``axis``."""
+def _extreme(hit: Array, values: Array, op: Reduction) -> Array:
+    """The largest or smallest of ``values`` where ``hit`` along the last axis, else the worst of
+    all; -0 is below +0, which the reduction leaves open."""
+    dtype, last = values.dtype, (hit.view.ndim - 1,)
+    up = op is scalar.MAX
+    if dtype.is_floating:
+        worst: float = -math.inf if up else math.inf
+    else:
+        limits = np.iinfo(dtype.numpy)
+        worst = int(limits.min if up else limits.max)
+    found = array.reduce(op, array.where(hit, values, worst, dtype), last)
+    if not dtype.is_floating:
+        return found
+    sign = array.apply(scalar.SIGNBIT, (values,), dtype)
+    if up:
+        sign = array.apply(scalar.LOGICAL_NOT, (sign,), bool_)
+    zero = array.apply(scalar.LOGICAL_AND, (hit, array.equal(values, 0)), bool_)
+    better = array.apply(scalar.LOGICAL_AND, (zero, sign), bool_)
+    any_better = array.reduce(scalar.ANY, better, last)
+    signed = array.where(any_better, *((0.0, -0.0) if up else (-0.0, 0.0)), dtype)
+    return array.where(array.equal(found, 0), signed, found, dtype)
+
+
+def scatter(target: Array, index: Array, x: Array, axis: int, mode: Mode) -> Array:
+    """A copy of ``target`` with ``x`` set at, or combined with, ``index`` along ``axis``."""
     old, values, positions = _last(target, axis), _last(x, axis), _last(index, axis)
     n = old.view.ndim
     spots = array.iota(x.device, old.shape[-1])
@@ -73,6 +97,11 @@ def scatter(target: Array, index: Array, x: Array, axis: int, mode: Literal["set
         sums = _total(hit, wide)
         total = array.apply(scalar.ADD, (old, sums.with_view(sums.view.drop(n))), target.dtype)
         return _back(total, axis)
+    if mode != "set":
+        op = scalar.MAX if mode == "max" else scalar.MIN
+        found = _extreme(hit, wide, op)
+        best = array.apply(op.combine, (old, found.with_view(found.view.drop(n))), target.dtype)
+        return _back(best, axis)
     writers = array.iota(x.device, values.shape[-1])
     last = array.reduce(scalar.MAX, array.where(hit, writers, -1, int64), (n,))
     written = array.apply(scalar.GREATER_EQUAL, (last, 0), int64)

@@ -215,6 +215,24 @@ class View:
         shape = (*self.shape[:axis], 1, *self.shape[axis:])
         return View(shape, (*self.strides[:axis], 0, *self.strides[axis:]), self.offset)
 
+    def append(self, count: int) -> View:
+        """With ``count`` new axes of size 1 at the end."""
+        return View(self.shape + (1,) * count, self.strides + (0,) * count, self.offset)
+
+    def merge(self, start: int, stop: int) -> View | None:
+        """Axes ``start`` to ``stop`` as one, in row-major order; None if one stride cannot walk
+        them."""
+        inner = View(self.shape[start:stop], self.strides[start:stop])
+        one = inner.reshape((inner.size,))
+        if one is None:
+            return None
+        shape, strides = self.shape, self.strides
+        return View(
+            (*shape[:start], *one.shape, *shape[stop:]),
+            (*strides[:start], *one.strides, *strides[stop:]),
+            self.offset,
+        )
+
     def reshape(self, shape: Shape) -> View | None:
         """The same elements in row-major order with another shape; None if that needs a copy."""
         if self.is_contiguous:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import ml_dtypes
 import numpy as np
@@ -75,6 +75,17 @@ def same_on_both(bare: str, run: object, *values: np.ndarray) -> None:
     assert bits(got) == bits(want), f"{values}\n{got}\n{want}"
 
 
+def scattered(axis: int, mode: array.Mode) -> Callable[..., array.Array]:
+    """A scatter that leaves its target alone."""
+
+    def run(target: array.Array, index: array.Array, x: array.Array) -> array.Array:
+        result = target.copy()
+        array.scatter(result, index, x, axis, mode)
+        return result
+
+    return run
+
+
 HYPOTHESIS = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -106,9 +117,7 @@ def test_scatter_with_set_lets_the_last_write_win(bare: str, problem: tuple, len
     wide = tuple(length if a == axis else n for a, n in enumerate(shape))
     index = rng.integers(0, shape[axis], wide)
     values = [numbers(rng, dtype, s) for s in (tuple(shape), wide)]
-    same_on_both(
-        bare, lambda t, i, x: array.scatter(t, i, x, axis, "set"), values[0], index, values[1]
-    )
+    same_on_both(bare, scattered(axis, "set"), values[0], index, values[1])
 
 
 @HYPOTHESIS
@@ -120,9 +129,40 @@ def test_scatter_with_add_sums_what_meets(bare: str, problem: tuple, length: int
     whole = [rng.integers(-4, 5, s).astype(dtype.numpy) for s in (tuple(shape), wide)]
     if dtype.kind == "uint":
         whole = [numbers(rng, dtype, tuple(shape)), numbers(rng, dtype, wide)]  # wraps
-    same_on_both(
-        bare, lambda t, i, x: array.scatter(t, i, x, axis, "add"), whole[0], index, whole[1]
-    )
+    same_on_both(bare, scattered(axis, "add"), whole[0], index, whole[1])
+
+
+@HYPOTHESIS
+@given(
+    problem=problems([n for n in REAL if n != "bool"]),
+    length=st.integers(1, 6),
+    mode=st.sampled_from(["min", "max"]),
+)
+def test_scatter_with_min_and_max_keeps_the_extreme(
+    bare: str, problem: tuple, length: int, mode: array.Mode
+) -> None:
+    dtype, rng, shape, axis = problem
+    wide = tuple(length if a == axis else n for a, n in enumerate(shape))
+    index = rng.integers(0, shape[axis], wide)
+    target, values = (numbers(rng, dtype, s) for s in (tuple(shape), wide))
+    (got,) = {
+        bits(scattered(axis, mode)(*on(d, target, index, values)).numpy())
+        for d in (bare, REFERENCE)
+    }
+    want = target.copy()
+    for spot in np.ndindex(*wide):
+        to = (*spot[:axis], index[spot], *spot[axis + 1 :])
+        want[to] = extreme(want[to], values[spot], mode)
+    assert bits(want) == got
+
+
+def extreme(a: np.generic, b: np.generic, mode: str) -> np.generic:
+    """NaN before all numbers, -0 below +0."""
+    if a != a or b != b:
+        return a if a != a else b
+    if a == b:
+        return a if np.signbit(a) == (mode == "min") else b
+    return max(a, b) if mode == "max" else min(a, b)
 
 
 @HYPOTHESIS

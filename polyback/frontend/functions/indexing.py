@@ -189,7 +189,9 @@ class ScatterAdd(Op):
         self.axis = axis
 
     def forward(self, x: Array, index: Array, value: Array) -> Array:
-        return array.scatter(x, index, value, self.axis, "add")
+        result = x.copy()
+        array.scatter(result, index, value, self.axis, "add")
+        return result
 
     def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
         return g if operand == 0 else run(Gather(self.axis, g.shape), g, operands[1])
