@@ -38,6 +38,49 @@ def adam(p: Any, grads: Any, lr: float, betas=(0.9, 0.999), eps=1e-8, weight_dec
     return p
 
 
+def adamw(p: Any, grads: Any, lr: float, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
+    shift = 0.0
+    for t in range(1, len(grads) + 1):  # Adam's step does not see p, so decay can go first
+        moved = adam(p * 0, grads[:t], lr, betas, eps)
+        p, shift = p * (1 - lr * weight_decay) + moved - shift, moved
+    return p
+
+
+def unbiased(p: Any, grads: Any, lr: float, momentum: float, bias_correction: bool):
+    m = np.zeros_like(p)
+    for t, g in enumerate(grads, 1):
+        m = momentum * m + (1 - momentum) * g
+        p = p - lr * m / (1 - momentum**t)
+    return p
+
+
+def rmsprop(
+    p: Any, grads: Any, lr: float, alpha=0.99, eps=1e-8, weight_decay=0.0, momentum=0.0,
+    centered=False,
+):  # fmt: skip
+    v, a, m = np.zeros_like(p), np.zeros_like(p), np.zeros_like(p)
+    for g in grads:
+        g = g + weight_decay * p
+        v = alpha * v + (1 - alpha) * g * g
+        a = alpha * a + (1 - alpha) * g
+        size = v - a * a if centered else v
+        m = momentum * m + g / (np.sqrt(size) + eps)
+        p = p - lr * m
+    return p
+
+
+def adagrad(
+    p: Any, grads: Any, lr: float, lr_decay=0.0, weight_decay=0.0, initial_accumulator_value=0.0,
+    eps=1e-10,
+):  # fmt: skip
+    s = np.full_like(p, initial_accumulator_value)
+    for t, g in enumerate(grads):
+        g = g + weight_decay * p
+        s = s + g * g
+        p = p - lr / (1 + t * lr_decay) * g / (np.sqrt(s) + eps)
+    return p
+
+
 CASES = [
     (optim.SGD, sgd, {"lr": 0.1}),
     (optim.SGD, sgd, {"lr": 0.1, "weight_decay": 0.3}),
@@ -46,6 +89,35 @@ CASES = [
     (optim.SGD, sgd, {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.3, "nesterov": True}),
     (optim.Adam, adam, {"lr": 0.1}),
     (optim.Adam, adam, {"lr": 0.1, "betas": (0.5, 0.7), "eps": 0.1, "weight_decay": 0.3}),
+    (optim.AdamW, adamw, {"lr": 0.1}),
+    (optim.AdamW, adamw, {"lr": 0.1, "betas": (0.5, 0.7), "eps": 0.1, "weight_decay": 0.3}),
+    (optim.SGD, unbiased, {"lr": 0.1, "momentum": 0.8, "bias_correction": True}),
+    (optim.RMSprop, rmsprop, {"lr": 0.1}),
+    (optim.RMSprop, rmsprop, {"lr": 0.1, "alpha": 0.5, "eps": 0.1, "momentum": 0.9}),
+    (
+        optim.RMSprop,
+        rmsprop,
+        {
+            "lr": 0.1,
+            "alpha": 0.7,
+            "eps": 0.1,
+            "centered": True,
+            "momentum": 0.5,
+            "weight_decay": 0.2,
+        },
+    ),
+    (optim.Adagrad, adagrad, {"lr": 0.1}),
+    (
+        optim.Adagrad,
+        adagrad,
+        {
+            "lr": 0.1,
+            "lr_decay": 0.2,
+            "weight_decay": 0.3,
+            "eps": 0.1,
+            "initial_accumulator_value": 0.5,
+        },
+    ),
 ]
 
 

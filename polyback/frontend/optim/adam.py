@@ -1,8 +1,9 @@
-"""Adam: steps scaled by running averages of the gradient and of its square."""
+"""Adam and AdamW: steps scaled by running averages of the gradient and of its square."""
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from functools import cache
 from typing import Any, final
 
@@ -16,8 +17,61 @@ from polyback.program import Program
 from polyback.scalar import SQRT
 
 
+class _Moments(Optimizer):
+    """What Adam and AdamW share: all but where weight decay enters."""
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, options)
+
+    def _check(self, group: dict[str, Any]) -> None:
+        check_options(self._name, group, "lr", "eps", "weight_decay")
+        betas = group["betas"]
+        try:
+            fits = len(betas) == 2 and all(0.0 <= b < 1.0 for b in betas)
+        except TypeError:
+            fits = False
+        if not fits:
+            raise InvalidArgument(f"[{self._name}] got betas={betas!r}; want two numbers in [0, 1)")
+
+    @abstractmethod
+    def _decay(self, group: Any) -> tuple[float, float]:
+        """(what is added to the gradient per unit of p, what p is multiplied with)"""
+
+    def _update(self, parameter: Tensor, gradient: Tensor, state: State, group: Any) -> None:
+        b1, b2 = (float(b) for b in group["betas"])
+        if not state:
+            start = {"exp_avg": zeros_like(parameter), "exp_avg_sq": zeros_like(parameter)}
+            state.update(step=0, **start)
+        state["step"] += 1
+        t, eps = state["step"], float(group["eps"])
+        length, correction = float(group["lr"]) / (1.0 - b1**t), math.sqrt(1.0 - b2**t)
+        targets = [parameter, state["exp_avg"], state["exp_avg_sq"]]
+        numbers = [1.0 - b1, b2, 1.0 - b2, length, correction, eps, *self._decay(group)]
+        update(_program(parameter.dtype), targets, gradient, numbers)
+
+
+@cache
+def _program(dtype: DType) -> Program:
+    def formula(*values: Any) -> tuple[Any, ...]:
+        p, m, v, g, new, old_square, new_square, length, correction, eps, decay, keep = values
+        g = g + decay * p
+        m = m + new * (g - m)
+        v = old_square * v + new_square * g * g
+        return keep * p - length * (m / (SQRT(v) / correction + eps)), m, v
+
+    return update_program(formula, dtype, 4, 8)
+
+
 @final
-class Adam(Optimizer):
+class Adam(_Moments):
     """Adam (Kingma and Ba, 2015), as PyTorch computes it.
 
     With g the gradient, t the number of the step and (b1, b2) = ``betas``::
@@ -36,47 +90,34 @@ class Adam(Optimizer):
     0.5
     """
 
+    def _decay(self, group: Any) -> tuple[float, float]:
+        return float(group["weight_decay"]), 1.0
+
+
+@final
+class AdamW(_Moments):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), as PyTorch computes it.
+
+    As :class:`Adam` without decay in g, after ``p = p - lr * weight_decay * p``.
+
+    >>> import polyback as pb
+    >>> p = pb.asarray([1.0], requires_grad=True)
+    >>> optimizer = pb.optim.AdamW([p], lr=0.5, weight_decay=0.5)
+    >>> pb.sum(p * p).backward()
+    >>> optimizer.step()
+    >>> round(float(p[0]), 6)
+    0.25
+    """
+
     def __init__(
         self,
         params: Parameters,
         lr: float = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: float = 1e-2,
     ) -> None:
-        options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, options)
+        super().__init__(params, lr, betas, eps, weight_decay)
 
-    def _check(self, group: dict[str, Any]) -> None:
-        check_options("Adam", group, "lr", "eps", "weight_decay")
-        betas = group["betas"]
-        try:
-            fits = len(betas) == 2 and all(0.0 <= b < 1.0 for b in betas)
-        except TypeError:
-            fits = False
-        if not fits:
-            raise InvalidArgument(f"[Adam] got betas={betas!r}; want two numbers in [0, 1)")
-
-    def _update(self, parameter: Tensor, gradient: Tensor, state: State, group: Any) -> None:
-        b1, b2 = (float(b) for b in group["betas"])
-        if not state:
-            start = {"exp_avg": zeros_like(parameter), "exp_avg_sq": zeros_like(parameter)}
-            state.update(step=0, **start)
-        state["step"] += 1
-        t, eps, decay = state["step"], float(group["eps"]), float(group["weight_decay"])
-        length, correction = float(group["lr"]) / (1.0 - b1**t), math.sqrt(1.0 - b2**t)
-        targets = [parameter, state["exp_avg"], state["exp_avg_sq"]]
-        numbers = [1.0 - b1, b2, 1.0 - b2, length, correction, eps, decay]
-        update(_program(parameter.dtype), targets, gradient, numbers)
-
-
-@cache
-def _program(dtype: DType) -> Program:
-    def formula(*values: Any) -> tuple[Any, ...]:
-        p, m, v, g, new, old_square, new_square, length, correction, eps, decay = values
-        g = g + decay * p
-        m = m + new * (g - m)
-        v = old_square * v + new_square * g * g
-        return p - length * (m / (SQRT(v) / correction + eps)), m, v
-
-    return update_program(formula, dtype, 4, 7)
+    def _decay(self, group: Any) -> tuple[float, float]:
+        return 0.0, 1.0 - float(group["lr"]) * float(group["weight_decay"])

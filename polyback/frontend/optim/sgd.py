@@ -24,6 +24,12 @@ class SGD(Optimizer):
         m = momentum * m + (1 - dampening) * g      (the first time: m = g)
         p = p - lr * m                              (nesterov: g + momentum * m for m)
 
+    ``bias_correction`` averages instead, and undoes the pull of the first, missing gradients; with
+    t the number of the step::
+
+        m = momentum * m + (1 - momentum) * g
+        p = p - lr * m / (1 - momentum**t)
+
     >>> import polyback as pb
     >>> p = pb.asarray([1.0], requires_grad=True)
     >>> optimizer = pb.optim.SGD([p], lr=0.25)
@@ -41,14 +47,23 @@ class SGD(Optimizer):
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
+        *,
+        bias_correction: bool = False,
     ) -> None:
         options = {"lr": lr, "momentum": momentum, "dampening": dampening}
-        super().__init__(params, {**options, "weight_decay": weight_decay, "nesterov": nesterov})
+        options |= {"weight_decay": weight_decay, "nesterov": nesterov}
+        super().__init__(params, {**options, "bias_correction": bias_correction})
 
     def _check(self, group: dict[str, Any]) -> None:
         check_options("SGD", group, "lr", "momentum", "weight_decay")
         if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
             raise InvalidArgument("[SGD] nesterov=True wants momentum > 0 and dampening = 0")
+        plain = not group["nesterov"] and not group["dampening"] and 0 < group["momentum"] < 1
+        if group["bias_correction"] and not plain:
+            raise InvalidArgument(
+                "[SGD] bias_correction=True wants momentum in (0, 1), dampening = 0 and "
+                "nesterov=False"
+            )
 
     def _update(self, parameter: Tensor, gradient: Tensor, state: State, group: Any) -> None:
         lr, momentum = float(group["lr"]), float(group["momentum"])
@@ -58,6 +73,9 @@ class SGD(Optimizer):
             return
         if not state:
             state["momentum_buffer"], share = zeros_like(parameter), 1.0
+        if group["bias_correction"]:
+            state["step"] = state.get("step", 0) + 1
+            lr, share = lr / (1.0 - momentum ** state["step"]), 1.0 - momentum
         code = _with_momentum(parameter.dtype, bool(group["nesterov"]))
         targets = [parameter, state["momentum_buffer"]]
         update(code, targets, gradient, [lr, decay, momentum, share])
