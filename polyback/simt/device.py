@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from polyback.device import Caps, Device, Operand
 from polyback.dtype import DType, int64
 from polyback.errors import DeviceClosed, InvalidArgument, UnsupportedOp
+from polyback.feature_check import check_argreduce
 from polyback.features import MemoryStats
 from polyback.operand_check import check_elementwise, check_matmul, check_reduce
 from polyback.program import Number, Program, copy_program
@@ -20,11 +21,14 @@ from polyback.simt.driver import Driver
 from polyback.simt.geometry import Machine
 from polyback.simt.indexer import Indexer
 from polyback.simt.launcher import Launcher
+from polyback.simt.locator import Locator
 from polyback.simt.multiplier import Multiplier
 from polyback.simt.reducer import Reducer
 from polyback.view import View
 
-FEATURES: Final = frozenset({"reduce_fused", "gather", "scatter", "argsort", "memory_stats"})
+FEATURES: Final = frozenset(
+    {"reduce_fused", "gather", "scatter", "argsort", "argreduce", "memory_stats"}
+)
 
 
 class SimtDevice(Device):
@@ -38,6 +42,7 @@ class SimtDevice(Device):
         self._reducer = Reducer(self._launcher)
         self._multiplier = Multiplier(self._launcher, self._reducer)
         self._indexer = Indexer(self._launcher)
+        self._locator = Locator(self._launcher)
         self._closed = False
 
     @property
@@ -140,6 +145,12 @@ class SimtDevice(Device):
                 f"[argsort] got {out.dtype} {out.view.shape}, want int64 {x.view.shape}"
             )
         self._indexer.argsort(out, x, axis, descending)
+
+    def argreduce(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
+        """Feature."""
+        self._check_open()
+        check_argreduce(self._caps, op, out, x, axis)
+        self._locator.argreduce(op, out, x, axis)
 
     # --- checks --------------------------------------------------------------------------------
 

@@ -62,12 +62,23 @@ class Dialect:
     builtins: Mapping[str, Mapping[str, str]]  # dtype code -> {function of scalar.py: its name}
     multiply_add: str  # {a} {b} {c}: one rounding where the machine has it; matrix products only
     contract: str = ""  # line that lets the compiler join a * b + c, before matrix products
-    shuffle_down: str | None = None  # {x} from the work-item {n} further on in the warp
+    shuffle_xor: str | None = None  # {x} of the work-item whose place differs in the bits {n}
+    shuffle_up: str | None = None  # {x} of the work-item {n} before in the warp
     warp: int = 1  # work-items that run in step
     wide: Wide | None = None
     overrides: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (row, code) -> C text
     helpers: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (function, code) -> as
     # in functions.py, where a built-in is missing or wrong
+
+    def words(self) -> dict[str, str]:
+        """What templates of kernels have holes for."""
+        return {
+            "header": self.header, "kernel": self.kernel, "outlined": self.outlined,
+            "memory": self.memory, "shared": self.shared, "restrict": self.restrict,
+            "long": self.long, "table": f"{self.memory}const {self.long} *{self.restrict} table",
+            "group": self.group_id[0], "group_y": self.group_id[1], "group_z": self.group_id[2],
+            "local_id": self.local_id, "barrier": self.barrier, "unroll": self.unroll,
+        }  # fmt: skip
 
     def type(self, dtype: DType, lanes: int = 1) -> str:
         """The type of a value in a register; bool in vectors is a mask."""

@@ -14,6 +14,7 @@ from polyback.device import Caps, required_claims
 from polyback.dtype import DTYPES, DType, bool_, float32, int64
 from polyback.program import Builder, Program, copy_program, fill_program, program
 from polyback.simt import reduce_gpu
+from polyback.simt.argreduce import argreduce_kernel
 from polyback.simt.driver import Kernel
 from polyback.simt.elementwise import PACK_BYTES, Spec, kernels
 from polyback.simt.geometry import DENSE, SPLAT, STRIDED
@@ -111,7 +112,7 @@ def reductions(full: bool) -> Iterator[Kernel]:
 
 
 def others(full: bool) -> Iterator[Kernel]:
-    """Matrix products, gather, scatter, sorting."""
+    """Matrix products, gather, scatter, sorting, operations along one axis."""
     types = [d for d in REAL if full or d in (float32, int64, bool_)]
     for dtype in types:
         if dtype.name in CLAIMS.matmul:
@@ -120,6 +121,8 @@ def others(full: bool) -> Iterator[Kernel]:
         if dtype.name in CLAIMS.scalars["add"]:
             yield scatter_kernel(dtype, True, WORDS, GROUP)
         yield keys_kernel(dtype, WORDS, GROUP)
+        if dtype.name in CLAIMS.reductions["max"]:
+            yield argreduce_kernel(dtype, False, WORDS, GROUP)
     for size in (1, 2, 4, 8):
         yield gather_kernel(size, WORDS, GROUP)
     for code in sorted({key_type(d) for d in REAL}):

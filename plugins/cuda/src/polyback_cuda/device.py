@@ -23,7 +23,7 @@ def claims(traits: Traits) -> Caps:
         features=FEATURES,
         numerics=Numerics(),
         limits=Limits(alignment=traits.alignment, max_allocation=traits.max_allocation),
-        protocol=(1, 0),
+        protocol=(1, 1),
     )
 
 
