@@ -12,13 +12,14 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Final, Literal, final
+from typing import Any, Final, final
 
 import numpy as np
 
 from polyback import scalar
 from polyback.device import Caps, Device, Operand
 from polyback.dtype import DType
+from polyback.features import FEATURES, Window
 from polyback.operand_check import check_elementwise
 from polyback.program import Instr, Number, Program
 from polyback.scalar import Reduction, Scalar
@@ -171,9 +172,7 @@ class _Run:
 
 # --- ContiguousOnly -------------------------------------------------------------------------------
 
-_WRAPPED: Final = frozenset(
-    {"reduce_fused", "gather", "scatter", "argsort", "memory_stats", "host_view"}
-)
+_WRAPPED: Final = frozenset(feature.name for feature in FEATURES)
 _PASSED: Final = frozenset({"memory_stats", "trim", "host_view"})
 
 
@@ -255,16 +254,62 @@ class ContiguousOnly(Device):
         """Feature ``gather`` on dense copies."""
         self._packed(lambda o, i: self._device.gather(*o, *i, axis), [out], [x, index])
 
-    def scatter(
-        self, out: Operand, index: Operand, x: Operand, axis: int, mode: Literal["set", "add"]
-    ) -> None:
-        """Feature ``scatter`` on dense copies; ``out`` is read first."""
+    def scatter(self, out: Operand, index: Operand, x: Operand, axis: int, mode: str) -> None:
+        """Features ``scatter`` and ``scatter_minmax`` on dense copies; ``out`` is read first."""
         call = self._device.scatter
         self._packed(lambda o, i: call(*o, *i, axis, mode), [out], [index, x], read_outs=True)
 
     def argsort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
         """Feature ``argsort`` on dense copies."""
         self._packed(lambda o, i: self._device.argsort(*o, *i, axis, descending), [out], [x])
+
+    def scan(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
+        """Feature ``scan`` on dense copies."""
+        self._packed(lambda o, i: self._device.scan(op, *o, *i, axis), [out], [x])
+
+    def argreduce(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
+        """Feature ``argreduce`` on dense copies."""
+        self._packed(lambda o, i: self._device.argreduce(op, *o, *i, axis), [out], [x])
+
+    def softmax(self, out: Operand, x: Operand, axis: int, log: bool) -> None:
+        """Feature ``softmax`` on dense copies."""
+        self._packed(lambda o, i: self._device.softmax(*o, *i, axis, log), [out], [x])
+
+    def layer_norm(
+        self, out: Operand, mean: Operand, scale: Operand, x: Operand,
+        weight: Operand | None, bias: Operand | None, eps: float,
+    ) -> None:  # fmt: skip
+        """Feature ``layer_norm`` on dense copies."""
+        call, outs = self._device.layer_norm, [out, mean, scale]
+        self._packed(lambda o, i: call(*o, *i, eps), outs, [x, weight, bias])
+
+    def conv2d(self, out: Operand, x: Operand, w: Operand, window: Window, groups: int) -> None:
+        """Feature ``conv2d`` on dense copies."""
+        self._packed(lambda o, i: self._device.conv2d(*o, *i, window, groups), [out], [x, w])
+
+    def conv2d_input(
+        self, out: Operand, g: Operand, w: Operand, window: Window, groups: int
+    ) -> None:
+        """Feature ``conv2d`` on dense copies."""
+        self._packed(lambda o, i: self._device.conv2d_input(*o, *i, window, groups), [out], [g, w])
+
+    def conv2d_weight(
+        self, out: Operand, x: Operand, g: Operand, window: Window, groups: int
+    ) -> None:
+        """Feature ``conv2d`` on dense copies."""
+        self._packed(lambda o, i: self._device.conv2d_weight(*o, *i, window, groups), [out], [x, g])
+
+    def pool2d(
+        self, op: Reduction, out: Operand, index: Operand | None, x: Operand,
+        kernel: tuple[int, int], window: Window,
+    ) -> None:  # fmt: skip
+        """Feature ``pool2d`` on dense copies."""
+
+        def call(o: list[Operand], i: list[Any]) -> None:
+            place = o[1] if len(o) > 1 else None
+            self._device.pool2d(op, o[0], place, *i, kernel, window)
+
+        self._packed(call, [out] if index is None else [out, index], [x])
 
     def __getattr__(self, name: str) -> Any:
         """Features without operands are the wrapped device's own."""
@@ -278,7 +323,7 @@ class ContiguousOnly(Device):
         self,
         call: Callable[[list[Operand], list[Any]], None],
         outs: Sequence[Operand],
-        ins: Sequence[Operand | Number],
+        ins: Sequence[Operand | Number | None],
         read_outs: bool = False,
     ) -> None:
         temporaries: list[Any] = []

@@ -69,7 +69,8 @@ class Scan(Protocol):
     def scan(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
         """``out[..., i, ...] = op(x[..., 0, ...], ..., x[..., i, ...])`` along ``axis``. ``op`` is
         sum, prod, min or max of a dtype that ``caps.reductions`` names for it; ``out`` has the
-        shape and type of ``x``. NaN propagates; sums keep the bound of ``reduce``."""
+        shape and type of ``x``. NaN propagates; sum i keeps the bound of a ``reduce`` of i + 1
+        terms. The sign of a zero that min and max give is open."""
         ...
 
 
@@ -122,7 +123,7 @@ class Window:
     """How a window walks over (height, width): element (i, j) of the result reads rows
     ``i * stride[0] - padding[0] + p * dilation[0]`` for p below the height of the window, and
     columns likewise. What lies outside is absent, so the shape of the result says how far padding
-    goes at the end."""
+    goes at the end. Strides and dilations are at least 1, padding at least 0."""
 
     stride: tuple[int, int] = (1, 1)
     padding: tuple[int, int] = (0, 0)  # before the first row and column
@@ -133,7 +134,9 @@ class Conv2d(Protocol):
     """Feature ``conv2d``: cross-correlation and its two gradients, float32 and float64.
 
     Shapes: ``x`` (N, C, H, W), ``w`` (O, C / groups, P, Q), the result (N, O, I, J), strided, so
-    that channels-last arrays come as views. The bound on sums is that of ``reduce``.
+    that channels-last arrays come as views. The bound on sums is that of ``matmul``; a sum of
+    nothing is 0. A NaN or an infinity spoils only the sums that it is a term of, but for one in the
+    weights it is open whether elements outside ``x`` make terms.
     """
 
     def conv2d(self, out: Operand, x: Operand, w: Operand, window: Window, groups: int) -> None:
@@ -163,8 +166,8 @@ class Pool2d(Protocol):
     ) -> None:  # fmt: skip
         """Combine (sum or max) the elements of ``x`` (N, C, H, W) under each window; each window
         holds at least one. With max, ``index`` (int64, the shape of ``out``) gets ``row * W +
-        column`` of the first maximum in row-major order, NaN being the largest. float32, float64.
-        """
+        column`` of the first maximum in row-major order, where NaN is the largest and -0 equals +0.
+        float32, float64."""
         ...
 
 

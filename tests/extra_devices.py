@@ -22,7 +22,8 @@ from polyback.device import (
     DeviceInfo,
     Operand,
 )
-from polyback_numpy_ref.device import NumpyDevice, array
+from polyback_numpy_ref.device import NumpyDevice
+from polyback_numpy_ref.operands import array
 
 _NUMBERS = itertools.count()
 

@@ -18,6 +18,7 @@ from polyback.config import Config
 from polyback.device import Device, Operand
 from polyback.dtype import bool_, float32, float64, int32, int64
 from polyback.errors import DeviceClosed, InvalidArgument, UnsupportedOp
+from polyback.features import Window
 from polyback.program import Input, Program, Value, copy_program, fill_program, program
 from polyback.view import View
 
@@ -359,15 +360,55 @@ def test_features_of_a_contiguous_device(seed: int) -> None:
         arrays.operand(float32, random_view(rng, shape, writable=True)) for _ in range(2)
     )
     total = arrays.operand(float32, random_view(rng, (3, 1), writable=True))
+    place = arrays.operand(int64, random_view(rng, (3, 1), writable=True))
+    running, weights, norm = (
+        arrays.operand(float32, random_view(rng, shape, writable=True)) for _ in range(3)
+    )
+    mean, scale = (
+        arrays.operand(float32, random_view(rng, (3, 1), writable=True)) for _ in range(2)
+    )
     square = program(lambda t: t * t, float32)
     for n, d in enumerate((device, REFERENCE)):
         d.argsort(order[n], x[n], 1, False)
         d.gather(taken[n], x[n], order[n], 1)
         d.scatter(target[n], order[n], x[n], 1, "add")
         d.reduce_fused(scalar.SUM, total[n], square, [x[n]], (1,))
-    for mine, theirs in (order, taken, target, total):
+        d.scatter(target[n], order[n], x[n], 1, "max")
+        d.scan(scalar.SUM, running[n], x[n], 1)
+        d.argreduce(scalar.MIN, place[n], x[n], 1)
+        d.softmax(weights[n], x[n], 0, False)
+        d.layer_norm(norm[n], mean[n], scale[n], x[n], taken[n], None, 1e-5)
+    found = (order, taken, target, total, running, place, weights, norm, mean, scale)
+    for mine, theirs in found:
         assert _bytes(device, mine) == _bytes(REFERENCE, theirs)
     assert device.memory_stats().live > 0
     device.trim()
     assert len(device.host_view(x[0].buffer)) > 0
+    arrays.free()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_windows_on_a_contiguous_device(seed: int) -> None:
+    """Convolution with its gradients, and pooling with and without places."""
+    rng = random.Random(seed)
+    inner = NumpyBackend().open(0, Config())
+    inner._caps = replace(inner.caps, layouts="contiguous")
+    device: Any = adapt(inner)
+    arrays = Arrays(rng, device, REFERENCE)
+    image, weights, result = (2, 4, 5, 6), (6, 2, 3, 2), (2, 6, 3, 7)
+    window = Window((2, 1), (1, 1))
+    x, w, g = (arrays.operand(float32, random_view(rng, s)) for s in (image, weights, result))
+    y, dx, dw, most, total = (
+        arrays.operand(float32, random_view(rng, s, writable=True))
+        for s in (result, image, weights, (2, 4, 3, 3), (2, 4, 3, 3))
+    )
+    place = arrays.operand(int64, random_view(rng, (2, 4, 3, 3), writable=True))
+    for n, d in enumerate((device, REFERENCE)):
+        d.conv2d(y[n], x[n], w[n], window, 2)
+        d.conv2d_input(dx[n], g[n], w[n], window, 2)
+        d.conv2d_weight(dw[n], x[n], g[n], window, 2)
+        d.pool2d(scalar.MAX, most[n], place[n], x[n], (2, 2), Window((2, 2)))
+        d.pool2d(scalar.SUM, total[n], None, x[n], (2, 2), Window((2, 2)))
+    for mine, theirs in (y, dx, dw, most, place, total):
+        assert _bytes(device, mine) == _bytes(REFERENCE, theirs)
     arrays.free()

@@ -192,7 +192,7 @@ class MatmulBatchStride(Reference):
         super().matmul(out, a, b)
 
 
-@fault("l7_features")
+@fault("l7_indexing")
 class GatherIndexStride(Reference):
     """Reads the index of a gather as if it were contiguous."""
 

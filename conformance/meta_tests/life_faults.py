@@ -91,7 +91,7 @@ class UsableAfterClose(Reference):
         pass
 
 
-@fault("l7_features")
+@fault("l7_memory")
 class StatsIgnoreFree(Reference):
     """memory_stats never goes down."""
 
@@ -310,7 +310,7 @@ class TypesNotChecked(Reference):
 # --- features -----------------------------------------------------------------------------------
 
 
-@fault("l7_features")
+@fault("l7_memory")
 class ArgsortUnstable(Reference):
     """Descending order by reversing the ascending one: equal elements change places."""
 
@@ -320,7 +320,7 @@ class ArgsortUnstable(Reference):
             array(out)[...] = np.flip(array(out), axis).copy()
 
 
-@fault("l7_features")
+@fault("l7_memory")
 class ScatterFirstWins(Reference):
     """Of several writes to one element the first stays."""
 
@@ -330,7 +330,7 @@ class ScatterFirstWins(Reference):
         super().scatter(out, index, x, axis, mode)
 
 
-@fault("l7_features")
+@fault("l7_memory")
 class FusedReduceIgnoresNumber(Reference):
     """The fused kernel reads every number as 1."""
 
@@ -339,7 +339,7 @@ class FusedReduceIgnoresNumber(Reference):
         super().reduce_fused(op, out, program, ins, axes)
 
 
-@fault("l7_features")
+@fault("l7_memory")
 class HostViewIsACopy(Reference):
     """host_view gives the bytes of a copy."""
 

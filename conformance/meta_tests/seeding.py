@@ -13,7 +13,8 @@ from polyback.device import Caps, Device, Operand
 from polyback.program import Program
 from polyback.scalar import Scalar
 from polyback_numpy_ref.backend import physical_memory
-from polyback_numpy_ref.device import NumpyDevice, array
+from polyback_numpy_ref.device import NumpyDevice
+from polyback_numpy_ref.operands import array
 
 __all__ = ["FAULTS", "Fault", "Reference", "array", "fault", "with_rows"]
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from polyback import registry
 from polyback.config import Config
-from polyback.device import Available, Backend, BackendDescriptor, Device, DeviceInfo
+from polyback.device import PROTOCOL, Available, Backend, BackendDescriptor, Device, DeviceInfo
 from polyback_conformance.resolve import Target
 
 _TARGET: list[Target] = []
@@ -41,7 +41,7 @@ def named(target: Target) -> Iterator[str]:
     number = next(_COUNT)
     name = "under_test" if number == 1 else f"under_test_{number}"
     registry.register(
-        BackendDescriptor(name, "polyback_conformance.adopt:Adopted", "cpu", ((1, 0), (1, 0)))
+        BackendDescriptor(name, "polyback_conformance.adopt:Adopted", "cpu", (PROTOCOL, PROTOCOL))
     )
     try:
         yield name

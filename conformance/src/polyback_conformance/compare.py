@@ -11,7 +11,6 @@ Every comparison is written ``not (error <= limit)``, so that a NaN error fails.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -60,9 +59,9 @@ def widen(values: Any, dtype: DType) -> Array:
     return np.asarray(values) if wide is None else np.asarray(values).astype(wide)
 
 
-def k_limit(n: int) -> float:
-    """K(n) of the bound on sums of ``n`` terms."""
-    return min(n + 2, 8 + 2 * math.sqrt(n))
+def k_limit(n: Any) -> Any:
+    """K(n) of the bound on sums of ``n`` terms; ``n`` may be an array."""
+    return np.minimum(n + 2, 8 + 2 * np.sqrt(n))
 
 
 def flush(values: Array) -> Array:
@@ -134,42 +133,56 @@ def _spacing(magnitude: Array, form: Format) -> Array:
 
 
 def check_ulp(
-    got: Array, reference: Array, dtype: DType, limit: float, operands: Sequence[Any] = (), *,
+    got: Array, reference: Array, dtype: DType, limit: Any, operands: Sequence[Any] = (), *,
     scale: Array | None = None, alternatives: Sequence[Array] = (), note: str = "",
 ) -> float:  # fmt: skip
-    """The largest error in ULP. Raises Mismatch where it exceeds ``limit``."""
+    """The largest error in ULP. Raises Mismatch where it exceeds ``limit``, which may differ from
+    element to element."""
     error = ulp_error(got, reference, dtype, scale)
     for other in alternatives:
         error = np.minimum(error, ulp_error(got, other, dtype, scale))
     bad = ~(error <= limit)
     if bool(np.any(bad)):
-        note = f"limit {limit} ULP\n{note}"
+        note = f"limit {np.max(limit)} ULP\n{note}"
         raise Mismatch(_report(bad, got, reference, operands, error, note))
     return float(error.max(initial=0.0))
 
 
 def check_sum(
-    got: Array, reference: Array, magnitude: Array, n: int, dtype: DType, note: str = "",
+    got: Array, reference: Array, magnitude: Array, n: Any, dtype: DType, note: str = "",
     *, relaxed: float = 1.0,
 ) -> float:  # fmt: skip
-    """The largest K seen: ``|got - reference| / (u sum|terms|)``. ``magnitude`` is sum|terms|.
+    """The largest K seen: ``|got - reference| / (u sum|terms|)``. ``magnitude`` is sum|terms|; the
+    number ``n`` of terms may differ from element to element.
 
     Raises Mismatch above K(n), or where NaN and infinities differ. Zeros of either sign are equal.
     """
+    limit = np.broadcast_to(relaxed * k_limit(n), got.shape)
+    text = f"K = |got - want| / (u sum|terms|); limit {limit.max(initial=0):.1f} at most\n{note}"
+    return check_units(got, reference, magnitude, limit, dtype, text)
+
+
+def check_units(
+    got: Array, reference: Array, scale: Any, limit: Any, dtype: DType, note: str = "",
+    *, floor: float = 0.0,
+) -> float:  # fmt: skip
+    """The largest ``|got - reference| / (u scale)``, which ``limit`` bounds.
+
+    An error of one subnormal step, or of ``floor``, is always allowed, because of underflow. Raises
+    Mismatch above the limit, or where NaN and infinities differ. Zeros of either sign are equal.
+    """
     form, wide = FORMATS[dtype.name], widen(got, dtype)
-    limit = relaxed * k_limit(n)
     with np.errstate(all="ignore"):
-        unit = np.asarray(form.u * magnitude)
+        unit = np.asarray(form.u * scale)
         error = np.abs(wide - reference)
-        floor = 2.0 ** (form.lowest - form.digits + 1)  # one subnormal step, for underflow
-        ratio = np.where(error <= floor, 0.0, error / unit)
+        least = max(floor, 2.0 ** (form.lowest - form.digits + 1))
+        ratio = np.where(error <= least, 0.0, error / unit)
     finite = np.isfinite(reference)
     exact = np.isnan(reference) & np.isnan(wide) | (reference == wide)
     ratio = np.where(finite, ratio, np.where(exact, 0.0, np.inf))
     bad = ~(ratio <= limit)
     if bool(np.any(bad)):
-        text = f"K = |got - want| / (u sum|terms|) with n = {n} terms; limit {limit:.1f}\n{note}"
-        raise Mismatch(_report(bad, got, reference, (), ratio, text))
+        raise Mismatch(_report(bad, got, reference, (), ratio, note))
     return float(ratio.max(initial=0.0))
 
 

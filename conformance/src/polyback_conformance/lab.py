@@ -153,6 +153,24 @@ class Lab:
                 box.check()
             return Done([target.result()], [left.values(), right.values()], note)
 
+    def call(
+        self,
+        title: str,
+        run: Callable[[list[Any], list[Any]], None],
+        outs: Sequence[tuple[Shape, DType, Layout] | None],
+        ins: Sequence[Any],
+    ) -> Done:
+        """Run ``run(outs, ins)``, one call of a feature; None stands for an operand left out."""
+        with self.box() as box:
+            placed = [None if x is None else self._place(box, x, ()) for x in ins]
+            targets = [None if o is None else box.out(*o) for o in outs]
+            note = notes(box, title)
+            with explained(note):
+                run([_operand(t) for t in targets], [_operand(p) for p in placed])
+                box.check()
+            values = [p.values() if isinstance(p, Placed) else p for p in placed]
+            return Done([t.result() for t in targets if t is not None], values, note)
+
     def refuses(
         self,
         call: Callable[[list[Operand], list[Operand]], None],
@@ -186,7 +204,7 @@ class Lab:
         return box.put(values, given.layout)
 
 
-def _operand(placed: Any) -> Operand | Number:
+def _operand(placed: Any) -> Operand | Number | None:
     return placed.operand if isinstance(placed, Placed) else placed
 
 

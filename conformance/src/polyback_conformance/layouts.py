@@ -21,11 +21,13 @@ class Layout:
     """One way to place the elements of an array."""
 
     name: str
-    order: Literal["row", "column", "swapped", "rotated"] = "row"  # which axis runs fastest
+    # Which axis runs fastest; "channels": axis 1, then the others row-major.
+    order: Literal["row", "column", "swapped", "rotated", "channels"] = "row"
     step: int = 1  # elements from one neighbour to the next on the fastest axis
     gap: int = 0  # unused elements after each run of the fastest axis
     flip: Literal["", "first", "last", "all"] = ""  # axes with a negative stride
-    broadcast: Literal["", "first", "last", "odd", "all"] = ""  # axes with stride 0
+    # Axes with stride 0; "lead": all but the last.
+    broadcast: Literal["", "first", "last", "odd", "lead", "all"] = ""
     offset: int = 0  # elements before the first one: breaks the alignment of the start
     odd_ones: bool = False  # axes of size 1 get strides that must never matter
 
@@ -68,6 +70,8 @@ class Layout:
             axes[0], axes[1] = axes[1], axes[0]
         elif self.order == "rotated" and ndim > 1:
             axes.insert(0, axes.pop())
+        elif self.order == "channels" and ndim > 1:
+            axes.insert(0, axes.pop(-2))
         return axes
 
     @staticmethod
@@ -78,6 +82,8 @@ class Layout:
             return {0} if ndim else set()
         if which == "last":
             return {ndim - 1} if ndim else set()
+        if which == "lead":
+            return set(range(ndim - 1))
         return {a for a in range(ndim) if a % 2} if which == "odd" else set()
 
 
@@ -87,6 +93,8 @@ TRANSPOSED: Final = Layout("transposed", order="column")
 STEPPED: Final = Layout("stepped", step=2, offset=1)
 REVERSED: Final = Layout("reversed", flip="last")
 BROADCAST: Final = Layout("broadcast_all", broadcast="all")
+ONE_ROW: Final = Layout("one_row", broadcast="lead", offset=1)  # weights of a norm
+CHANNELS_LAST: Final = Layout("channels_last", order="channels", offset=1)  # images as (N, H, W, C)
 
 OUTPUT_LAYOUTS: Final = (
     CONTIGUOUS,

@@ -105,7 +105,8 @@ def test_core_accepts_the_device(lab: Lab) -> None:
     """The checks that the core makes before it uses a device."""
     from polyback.device_check import device_problem
 
-    given = lab.target.descriptor or BackendDescriptor("under_test", "a:B", "cpu", ((1, 0), (1, 0)))
+    spoken = PROTOCOL, PROTOCOL
+    given = lab.target.descriptor or BackendDescriptor("under_test", "a:B", "cpu", spoken)
     problem = device_problem(lab.device, given)
     assert not problem, problem
 

@@ -15,7 +15,6 @@ from polyback.scalar import REDUCTIONS, Reduction
 from polyback.view import Shape
 from polyback_conformance import values
 from polyback_conformance.compare import (
-    FORMATS,
     Array,
     check_exact,
     check_sum,
@@ -199,29 +198,13 @@ def test_large(lab: Lab, case: ReduceCase) -> None:
             case.check(lab, lab.reduce(case.op, data, axes), axes)
 
 
-def hard_sums(dtype: DType, rng: np.random.Generator, n: int) -> Iterator[tuple[str, Array]]:
-    """Terms that naive, or narrow, accumulation adds up badly."""
-    form = FORMATS[dtype.name]
-    plain = rng.uniform(0.5, 1.5, n)
-    yield "near constant", np.full(n, 0.1)
-    yield "positive", plain
-    yield "alternating", np.where(np.arange(n) % 2 == 0, 1.0, -1.0) * (1 + 1e-3 * plain)
-    yield "cancelling", np.concatenate([plain[: n // 2], -plain[: n - n // 2]])
-    yield "one large first", np.concatenate([[2.0**form.digits], plain[1:]])
-    yield "large pair", np.concatenate([[1e7], plain[2:], [-1e7]])[:n]
-    yield "many sizes", rng.normal(0, 1, n) * 2.0 ** rng.uniform(-20, 20, n)
-    # Just under half a unit of the largest partial sums is lost at each step of one long chain.
-    last_unit = 2.0 ** (np.ceil(np.log2(max(n, 2))) - form.digits)
-    yield "always rounding down", np.full(n, 1 + last_unit * 0.499)
-
-
 @pytest.mark.parametrize("case", FLOAT_SUMS, ids=str)
 @pytest.mark.parametrize("n", [2, 17, 300, 1024, 4097, 65536, 1 << 20])
 def test_sum_accuracy(lab: Lab, case: ReduceCase, n: int) -> None:
     """K(n) u sum|terms| on terms chosen to be hard, along a fast, a slow and a stepped axis."""
     if not claimed(lab, case):
         return
-    for name, terms in hard_sums(case.dtype, lab.rng("hard", n), n):
+    for name, terms in values.hard_sums(case.dtype, lab.rng("hard", n), n):
         x = terms.astype(case.dtype.numpy)
         wide = widen(x, case.dtype).astype(np.longdouble)
         want, magnitude = wide.sum(keepdims=True), np.abs(wide).sum(keepdims=True)

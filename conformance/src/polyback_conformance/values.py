@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
 
 from polyback.dtype import DType
+from polyback_conformance.compare import FORMATS
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -125,3 +127,19 @@ def interesting(row: str, dtype: DType, rng: np.random.Generator, n: int) -> Arr
     pieces = [rng.uniform(low, high, n // len(intervals) + 1) for low, high in intervals]
     with np.errstate(all="ignore"):
         return np.concatenate(pieces)[:n].astype(dtype.numpy)
+
+
+def hard_sums(dtype: DType, rng: np.random.Generator, n: int) -> Iterator[tuple[str, Array]]:
+    """Terms that naive, or narrow, accumulation adds up badly."""
+    form = FORMATS[dtype.name]
+    plain = rng.uniform(0.5, 1.5, n)
+    yield "near constant", np.full(n, 0.1)
+    yield "positive", plain
+    yield "alternating", np.where(np.arange(n) % 2 == 0, 1.0, -1.0) * (1 + 1e-3 * plain)
+    yield "cancelling", np.concatenate([plain[: n // 2], -plain[: n - n // 2]])
+    yield "one large first", np.concatenate([[2.0**form.digits], plain[1:]])
+    yield "large pair", np.concatenate([[1e7], plain[2:], [-1e7]])[:n]
+    yield "many sizes", rng.normal(0, 1, n) * 2.0 ** rng.uniform(-20, 20, n)
+    # Just under half a unit of the largest partial sums is lost at each step of one long chain.
+    last_unit = 2.0 ** (np.ceil(np.log2(max(n, 2))) - form.digits)
+    yield "always rounding down", np.full(n, 1 + last_unit * 0.499)

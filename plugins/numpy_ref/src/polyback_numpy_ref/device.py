@@ -2,39 +2,49 @@
 
 If another backend and this one disagree, this one is right, or it has a bug that must be fixed here
 first. Clarity comes before speed everywhere: an operand becomes an ndarray over the same bytes, and
-each method is the NumPy expression of its contract. Sums of float32 are accumulated in float64.
+each method is the NumPy expression of its contract, in a file for each family. Sums of float32 are
+accumulated in float64.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
 
 from polyback import scalar
 from polyback.device import NAMES, Caps, Device, Operand, required_claims
 from polyback.errors import DeviceClosed, InvalidArgument, OutOfMemory, UnsupportedOp
-from polyback.features import MemoryStats
+from polyback.feature_check import (
+    check_argreduce,
+    check_conv2d,
+    check_layer_norm,
+    check_pool2d,
+    check_scan,
+    check_softmax,
+)
+from polyback.features import FEATURES, MemoryStats, Window
 from polyback.program import Number, Program
 from polyback.scalar import COMPLEX, REDUCTIONS, TABLE, Reduction
+from polyback_numpy_ref import indexing, reduction, rows, windows
+from polyback_numpy_ref.operands import array
 
 ALIGNMENT = 64
-FEATURES = frozenset({"reduce_fused", "gather", "scatter", "argsort", "memory_stats", "host_view"})
 
 
 def _claims() -> Caps:
     """Everything in the tables, complex included."""
     required = required_claims(NAMES)
     complex_names = frozenset(d.name for d in COMPLEX)
-    rows = {row.name: frozenset(d.name for d in row.takes) for row in TABLE}
-    rows["cast"] = rows["const"] = NAMES
+    table = {row.name: frozenset(d.name for d in row.takes) for row in TABLE}
+    table["cast"] = table["const"] = NAMES
     return Caps(
         storage=NAMES,
-        scalars=rows,
+        scalars=table,
         reductions={r.name: frozenset(d.name for d in r.takes) for r in REDUCTIONS},
         matmul=required.matmul | complex_names,
-        features=FEATURES,
+        features=frozenset(f.name for f in FEATURES),
     )
 
 
@@ -111,7 +121,7 @@ class NumpyDevice(Device):
             raise UnsupportedOp(f"[{op.name}] numpy_ref does not reduce {x.dtype}")
         if out.dtype is not x.dtype:
             raise InvalidArgument(f"[{op.name}] types differ: {x.dtype} to {out.dtype}")
-        array(out)[...] = _reduce(op, array(x), axes)
+        array(out)[...] = reduction.reduce(op, array(x), axes)
 
     def matmul(self, out: Operand, a: Operand, b: Operand) -> None:
         self._check_open()
@@ -137,43 +147,89 @@ class NumpyDevice(Device):
         self._check_claimed(program)
         shape = next(x.view.shape for x in ins if isinstance(x, Operand))
         (value,) = self._run(program, ins, shape)
-        array(out)[...] = _reduce(op, np.broadcast_to(value, shape), axes)
+        array(out)[...] = reduction.reduce(op, np.broadcast_to(value, shape), axes)
 
     def gather(self, out: Operand, x: Operand, index: Operand, axis: int) -> None:
         """Feature."""
         self._check_open()
         array(out)[...] = np.take_along_axis(array(x), array(index), axis)
 
-    def scatter(
-        self, out: Operand, index: Operand, x: Operand, axis: int, mode: Literal["set", "add"]
-    ) -> None:
-        """Feature: in row-major order, one element after the other."""
+    def scatter(self, out: Operand, index: Operand, x: Operand, axis: int, mode: str) -> None:
+        """Features ``scatter`` and ``scatter_minmax``."""
         self._check_open()
-        target, indexes, values = array(out), array(index), array(x)
-        grid: list[Any] = list(np.ogrid[tuple(slice(n) for n in indexes.shape)])
-        grid[axis] = indexes
-        # NumPy walks strided operands in memory order; flat ones it can only walk row by row.
-        places = tuple(np.broadcast_to(g, indexes.shape).ravel() for g in grid)
-        if mode == "add":
-            np.add.at(target, places, values.ravel())
-        else:
-            target[places] = values.ravel()
+        indexing.scatter(array(out), array(index), array(x), axis, mode)
 
     def argsort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
-        """Feature: stable, NaN last in both directions."""
+        """Feature."""
         self._check_open()
         values = array(x)
         if x.dtype.compute is not x.dtype:
             values = values.astype(x.dtype.compute.numpy)  # bfloat16 does not order its NaN
-        if not descending:
-            array(out)[...] = np.argsort(values, axis, stable=True)
-            return
-        n = values.shape[axis]
-        order = n - 1 - np.flip(np.argsort(np.flip(values, axis), axis, stable=True), axis)
-        if values.dtype.kind == "f":
-            nans = np.isnan(np.take_along_axis(values, order, axis))
-            order = np.take_along_axis(order, np.argsort(nans, axis, stable=True), axis)
-        array(out)[...] = order
+        array(out)[...] = indexing.argsort(values, axis, descending)
+
+    def scan(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
+        """Feature."""
+        self._check_open()
+        check_scan(self._caps, op, out, x, axis)
+        array(out)[...] = reduction.scan(op, array(x), axis)
+
+    def argreduce(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
+        """Feature."""
+        self._check_open()
+        check_argreduce(self._caps, op, out, x, axis)
+        array(out)[...] = reduction.argreduce(op, array(x), axis)
+
+    def softmax(self, out: Operand, x: Operand, axis: int, log: bool) -> None:
+        """Feature."""
+        self._check_open()
+        check_softmax(self._caps, out, x, axis)
+        _store(out, rows.softmax(array(x), axis, log))
+
+    def layer_norm(
+        self, out: Operand, mean: Operand, scale: Operand, x: Operand,
+        weight: Operand | None, bias: Operand | None, eps: float,
+    ) -> None:  # fmt: skip
+        """Feature."""
+        self._check_open()
+        check_layer_norm(self._caps, out, mean, scale, x, weight, bias)
+        factor, shift = (None if a is None else array(a) for a in (weight, bias))
+        found = rows.layer_norm(array(x), factor, shift, eps)
+        for operand, values in zip((out, mean, scale), found, strict=True):
+            _store(operand, values)
+
+    def conv2d(self, out: Operand, x: Operand, w: Operand, window: Window, groups: int) -> None:
+        """Feature."""
+        self._check_open()
+        check_conv2d(self._caps, out, x, w, window, groups)
+        _store(out, windows.conv2d(array(x), array(w), _size(out), window, groups))
+
+    def conv2d_input(
+        self, out: Operand, g: Operand, w: Operand, window: Window, groups: int
+    ) -> None:
+        """Feature ``conv2d``."""
+        self._check_open()
+        check_conv2d(self._caps, g, out, w, window, groups, "conv2d_input")
+        _store(out, windows.conv2d_input(array(g), array(w), _size(out), window, groups))
+
+    def conv2d_weight(
+        self, out: Operand, x: Operand, g: Operand, window: Window, groups: int
+    ) -> None:
+        """Feature ``conv2d``."""
+        self._check_open()
+        check_conv2d(self._caps, g, x, out, window, groups, "conv2d_weight")
+        _store(out, windows.conv2d_weight(array(x), array(g), _size(out), window, groups))
+
+    def pool2d(
+        self, op: Reduction, out: Operand, index: Operand | None, x: Operand,
+        kernel: tuple[int, int], window: Window,
+    ) -> None:  # fmt: skip
+        """Feature."""
+        self._check_open()
+        check_pool2d(self._caps, op, out, index, x, kernel, window)
+        values, places = windows.pool2d(op, array(x), kernel, _size(out), window)
+        _store(out, values)
+        if index is not None:
+            array(index)[...] = places
 
     def memory_stats(self) -> MemoryStats:
         """Feature."""
@@ -225,40 +281,18 @@ class NumpyDevice(Device):
         )  # fmt: skip
 
 
-def array(operand: Operand) -> Any:
-    """The operand as an ndarray over the same bytes."""
-    view, dtype = operand.view, operand.dtype.numpy
-    if view.size == 0:
-        return np.empty(view.shape, dtype)
-    size = dtype.itemsize
-    return np.ndarray(
-        view.shape,
-        dtype,
-        operand.buffer.bytes,
-        view.offset * size,
-        tuple(s * size for s in view.strides),
-    )
+def _store(out: Operand, values: Any) -> None:
+    with np.errstate(all="ignore"):  # too large, or too small, for a narrower type
+        array(out)[...] = values
+
+
+def _size(x: Operand) -> tuple[int, int]:
+    """Height and width."""
+    height, width = x.view.shape[2:]
+    return height, width
 
 
 def _as_type(value: Any, dtype: Any) -> Any:
     if np.iscomplexobj(value) and dtype.kind not in "cb":
         value = value.real
     return np.asarray(value).astype(dtype, copy=False)
-
-
-def _reduce(op: Reduction, x: Any, axes: tuple[int, ...]) -> Any:
-    with np.errstate(all="ignore"):
-        if op is scalar.SUM and x.dtype.kind in "fc":
-            return _sum(x, axes)
-        return op.numpy(x, axis=axes, dtype=x.dtype, keepdims=True).astype(x.dtype)
-
-
-def _sum(x: Any, axes: tuple[int, ...]) -> Any:
-    """NumPy adds pairwise only along a contiguous last axis; elsewhere one by one, with an error
-    that grows like n. So the axes to sum are moved there first."""
-    wide = np.dtype(np.float64) if x.dtype == np.float32 else x.dtype
-    kept = [a for a in range(x.ndim) if a not in axes]
-    n = int(np.prod([x.shape[a] for a in axes]))
-    rows = np.ascontiguousarray(x.transpose(*kept, *axes), wide)
-    total = np.add.reduce(rows.reshape(*(x.shape[a] for a in kept), n), -1)
-    return total.reshape([1 if a in axes else size for a, size in enumerate(x.shape)])

@@ -1,0 +1,61 @@
+"""Level 7: what a device tells about its memory, and the host's view of a buffer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from polyback.features import MemoryStats
+from polyback_conformance.compare import check_exact
+from polyback_conformance.lab import Lab
+from polyback_conformance.offers import offered
+
+pytestmark = pytest.mark.conformance_level(7)
+
+
+def test_memory_stats(lab: Lab) -> None:
+    """Live bytes and the number of allocations follow allocate and free; trim drops caches only."""
+    device = offered(lab, "memory_stats")
+    before = device.memory_stats()
+    assert isinstance(before, MemoryStats)
+    buffers = [device.allocate(n) for n in (1000, 100_000, 1 << 20)]
+    during = device.memory_stats()
+    asked = 1000 + 100_000 + (1 << 20)
+    assert during.live >= before.live + asked, f"live: {before.live} to {during.live}"
+    assert during.live <= before.live + 2 * asked, f"live: {before.live} to {during.live}"
+    assert during.peak >= during.live, "peak is the most that was live"
+    assert during.allocations >= before.allocations, "the number of allocations never falls"
+    for buffer in buffers:
+        device.free(buffer)
+    after = device.memory_stats()
+    assert after.live == before.live, f"live: {before.live} before, {after.live} after"
+    data = np.arange(100, dtype=np.uint8)
+    kept = device.allocate(100)
+    device.upload(kept, 0, memoryview(data))
+    device.trim()
+    assert device.memory_stats().cached == 0, "trim leaves nothing cached"
+    got = np.zeros(100, np.uint8)
+    device.download(kept, 0, memoryview(got))
+    device.free(kept)
+    check_exact(got, data, note="after trim")
+
+
+def test_host_view(lab: Lab) -> None:
+    """The buffer's own bytes: writable both ways, as long as asked for."""
+    device = offered(lab, "host_view")
+    buffer = device.allocate(256)
+    try:
+        device.upload(buffer, 0, memoryview(bytes(range(256))))
+        view = np.frombuffer(device.host_view(buffer), np.uint8)
+        assert view.size >= 256
+        check_exact(view[:256].copy(), np.arange(256, dtype=np.uint8))
+        view[7] = 99
+        got = np.zeros(256, np.uint8)
+        device.download(buffer, 0, memoryview(got))
+        assert got[7] == 99, "a write through the view is not in the buffer"
+        device.upload(buffer, 3, memoryview(b"\x2a"))
+        device.synchronize()
+        assert view[3] == 42, "an upload is not seen through the view"
+        del view
+    finally:
+        device.free(buffer)
