@@ -28,6 +28,10 @@ from polyback.simt.vectors import vector_words
 COLUMNS: Final = 64
 BLOCK: Final = 512  # elements whose largest key is found before they are searched
 
+HELPERS: Final = Template("""\
+${function}${T} pb_key(${T} x, ${T} turn) { return (${T})(x ${turned} turn); }
+${function}bool pb_better(${T} a, ${T} b) { return a > b || (a != a && b == b); }""")
+
 # n lanes, elements [chunk * y, chunk * (y + 1)) of each. What chunk y gives goes to out + y: its
 # place, and to the same element of ``keys`` its key if ``keep``. With ``look_up`` x holds the keys
 # of chunks, and ``places`` their places in the same layout. Table: x, out.
@@ -44,46 +48,44 @@ CPU: Final = Template(
     """\
 ${header}
 ${declare}
-#define KEY(v) (${key})
-#define KEYS(v) ((v) ${turned} turn)
-#define BETTER(a, b) ((a) > (b) || ((a) != (a) && (b) == (b)))
+${helpers}
 ${outlined}${T} pb_most(${source} x, int count, ${T} turn)  // of a block that is dense
 {
-    ${T} most = KEY(x[0]);
+    ${T} most = pb_key(x[0], turn);
     int r = 0;
     if (count >= ${lanes}) {
-        ${V} best = KEYS(${load});
+        ${V} best = ${load} ${turned} turn;
         for (r = ${lanes}; r + ${lanes} <= count; r += ${lanes}) {
-            ${V} v = KEYS(${load});
+            ${V} v = ${load} ${turned} turn;
             best = (v > best) | (v != v) ? v : best;
         }
         ${T} some[${lanes}];
         ${spill};
-        for (int k = 0; k < ${lanes}; k++) if (BETTER(some[k], most)) most = some[k];
+        for (int k = 0; k < ${lanes}; k++) if (pb_better(some[k], most)) most = some[k];
     }
     for (; r < count; r++) {
-        ${T} v = KEY(x[r]);
-        if (BETTER(v, most)) most = v;
+        ${T} v = pb_key(x[r], turn);
+        if (pb_better(v, most)) most = v;
     }
     return most;
 }
 ${outlined}${long} pb_along(${source} x, ${long} step, ${long} count, ${T} turn)
 {
-    ${T} most = KEY(x[0]);
+    ${T} most = pb_key(x[0], turn);
     ${long} first = 0;
     if (step != 1) {
         for (${long} r = 1; r < count; r++) {
-            ${T} v = KEY(x[r * step]);
-            if (BETTER(v, most)) { most = v; first = r; }
+            ${T} v = pb_key(x[r * step], turn);
+            if (pb_better(v, most)) { most = v; first = r; }
         }
         return first;
     }
     for (${long} r = 0; r < count; r += ${block}) {
         ${T} v = pb_most(x + r, (int)min((${long})${block}, count - r), turn);
-        if (BETTER(v, most)) { most = v; first = r; }
+        if (pb_better(v, most)) { most = v; first = r; }
     }
     for (;; first++) {
-        ${T} v = KEY(x[first]);
+        ${T} v = pb_key(x[first], turn);
         if (v == most || (v != v && most != most)) return first;
     }
 }
@@ -92,7 +94,7 @@ ${outlined}void pb_across(${source} x, ${long} step, ${long} beside, int count, 
 {
     ${T} most[${columns}];
     for (int k = 0; k < width; k++) {
-        most[k] = KEY(x[k * beside]);
+        most[k] = pb_key(x[k * beside], turn);
         first[k] = 0;
     }
     for (int r = 1; r < count; r++) {
@@ -112,7 +114,7 @@ ${decode_row}
         ${source} from = x + o + fx + start * step;
         ${long} r = start + pb_along(from, step, stop - start, turn);
         out[q + fo] = look_up ? places[o + fx + r * step] : r;
-        if (keep) keys[q + fo] = KEY(from[(r - start) * step]);
+        if (keep) keys[q + fo] = pb_key(from[(r - start) * step], turn);
     }
 }
 """
@@ -130,7 +132,7 @@ ${decode}
         ${long} r = start + first[k];
         ${long} to = q + fo + k * apart;
         out[to] = look_up ? places[o + fx + k * beside + r * step] : r;
-        if (keep) keys[to] = KEY(from[k * beside + first[k] * step]);
+        if (keep) keys[to] = pb_key(from[k * beside + first[k] * step], turn);
     }
 }
 """
@@ -140,8 +142,7 @@ ${decode}
 GPU: Final = Template(
     """\
 ${header}
-#define KEY(v) (${key})
-#define BETTER(a, b) ((a) > (b) || ((a) != (a) && (b) == (b)))
+${helpers}
 """
     + HEAD.replace("${name}", "argreduce")
     + """\
@@ -153,8 +154,8 @@ ${decode}
     ${long} first = length;  // none yet
     if (j < n)
         for (${long} r = start + (id & (team - 1)); r < stop; r += team) {
-            ${T} v = KEY(x[o + fx + r * step]);
-            if (first == length || BETTER(v, most)) { most = v; first = r; }
+            ${T} v = pb_key(x[o + fx + r * step], turn);
+            if (first == length || pb_better(v, most)) { most = v; first = r; }
         }
 ${join}
     if (j >= n || (id & (team - 1)) != 0) return;
@@ -166,13 +167,13 @@ ${join}
 
 # A smaller place wins among equal keys; ``length`` stands for no element.
 JOIN: Final = (
-    "if (first_ < length && (first == length || BETTER(most_, most) || "
-    "(!BETTER(most, most_) && first_ < first))) { most = most_; first = first_; }"
+    "if (first_ < length && (first == length || pb_better(most_, most) || "
+    "(!pb_better(most, most_) && first_ < first))) { most = most_; first = first_; }"
 )
 _ONE_ROW: Final = Template("""\
             for (int k = 0; k < width; k++) {
-                ${T} v = KEY(x[${at}]);
-                bool more = BETTER(v, most[k]);
+                ${T} v = pb_key(x[${at}], turn);
+                bool more = pb_better(v, most[k]);
                 most[k] = more ? v : most[k];
                 first[k] = more ? r : first[k];
             }""")
@@ -206,17 +207,20 @@ def _kernel(name: str, source: str, dtype: DType, group: int) -> Kernel:
 def _words(dtype: DType, dialect: Dialect) -> dict[str, str]:
     kind, turned = dialect.types[dtype.code], "*" if dtype.is_floating else "^"
     lines = decode("table", "j", ["fx", "fo"], dialect.long, "t")
-    return dialect.words() | {
-        "T": kind,
-        "source": f"{dialect.memory}const {kind} *",
-        "target": f"{dialect.memory}{kind} *",
-        "places": f"{dialect.memory}{dialect.long} *",
-        "known": f"{dialect.memory}const {dialect.long} *",
-        "turned": turned,
-        "key": f"({kind})((v) {turned} turn)",
-        "decode": "\n".join("    " + line for line in lines),
-        "decode_row": "\n".join("        " + line for line in lines),
-    }
+    own = {"T": kind, "turned": turned}
+    return (
+        dialect.words()
+        | own
+        | {
+            "helpers": HELPERS.substitute(own, function=dialect.function),
+            "source": f"{dialect.memory}const {kind} *",
+            "target": f"{dialect.memory}{kind} *",
+            "places": f"{dialect.memory}{dialect.long} *",
+            "known": f"{dialect.memory}const {dialect.long} *",
+            "decode": "\n".join("    " + line for line in lines),
+            "decode_row": "\n".join("        " + line for line in lines),
+        }
+    )
 
 
 def _vector_words(dtype: DType, dialect: Dialect) -> dict[str, str]:
