@@ -52,6 +52,10 @@ from polyback.frontend import data as data
 from polyback.frontend import nn as nn
 from polyback.frontend import optim as optim
 from polyback.frontend import random as random
+from polyback.frontend.saving import load as load
+from polyback.frontend.saving import load_checkpoint as load_checkpoint
+from polyback.frontend.saving import save as save
+from polyback.frontend.saving import save_checkpoint as save_checkpoint
 from polyback import testing as testing
 
 __version__ = "0.1.0"

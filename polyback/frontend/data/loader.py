@@ -64,6 +64,14 @@ class DataLoader:
         """Number the next pass ``epoch``: it has that epoch's order."""
         self.epoch = epoch
 
+    def state_dict(self) -> dict[str, int]:
+        """The seed and how many passes have begun, for checkpoints."""
+        return {"seed": self.seed, "epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Continue with the passes that ``state_dict`` described."""
+        self.seed, self.epoch = int(state["seed"]), int(state["epoch"])
+
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         epoch, self.epoch = self.epoch, self.epoch + 1  # here, not at the first batch
         return self._batches(epoch)
