@@ -88,7 +88,7 @@ class Node:
             )
         y = None
         if self.output is not None:
-            _check_version(self.op, *self.output)
+            check_version(self.op, *self.output)
             y = Tensor(self.output[0], node=self)
         operands = [s and s.restore(self.op, e) for s, e in zip(self.saved, self.edges)]
         return y, operands
@@ -114,13 +114,14 @@ class _Saved:
 
         if self.version < 0:
             return self.value
-        _check_version(op, self.value, self.version)
+        check_version(op, self.value, self.version)
         if isinstance(edge, Tensor):
             return edge
         return Tensor(self.value, node=edge)
 
 
-def _check_version(op: Op, array: Array, version: int) -> None:
+def check_version(op: Op, array: Array, version: int) -> None:
+    """Raises GradientError if ``array`` was written to since it had this ``version``."""
     if array.version != version:
         raise GradientError(
             f"[backward] a value that the gradient of {op.name} needs was modified in place "
