@@ -45,10 +45,13 @@ from polyback.frontend.nn.module import (
 from polyback.frontend.nn.norm import BatchNorm1d, LayerNorm
 from polyback.frontend.nn.shape import Flatten, Identity, Unflatten
 from polyback.frontend.nn.summary import summary
+from polyback.frontend.recompute import checkpoint, checkpoint_sequential
 
 __all__ = [
     "BatchNorm1d",
     "Bilinear",
+    "checkpoint",
+    "checkpoint_sequential",
     "cross_entropy",
     "CrossEntropyLoss",
     "Dropout",
