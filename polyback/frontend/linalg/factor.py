@@ -11,9 +11,8 @@ from polyback.dtype import DType
 from polyback.errors import GradientError, ShapeError
 from polyback.frontend.autograd import check_version
 from polyback.frontend.checks import check_tensors
+from polyback.frontend.functions import conj, matrix_transpose
 from polyback.frontend.functions.reduction import floating
-from polyback.frontend.functions.rounding import conj
-from polyback.frontend.functions.shape import matrix_transpose
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
 from polyback.scalar import ABS

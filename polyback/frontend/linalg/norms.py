@@ -8,18 +8,19 @@ from typing import Literal
 
 from polyback.errors import InvalidArgument
 from polyback.frontend.checks import check_tensors
-from polyback.frontend.functions.activation import where
-from polyback.frontend.functions.arithmetic import abs, sqrt
-from polyback.frontend.functions.elementwise import cast
-from polyback.frontend.functions.reduction import (
+from polyback.frontend.functions import (
+    abs,
     count_nonzero,
-    floating,
+    expand_dims,
     max,
     min,
-    square_magnitude,
+    sqrt,
+    squeeze,
     sum,
+    where,
 )
-from polyback.frontend.functions.shape import expand_dims, squeeze
+from polyback.frontend.functions.elementwise import cast
+from polyback.frontend.functions.reduction import floating, square_magnitude
 from polyback.frontend.linalg.factor import matrices, real_of
 from polyback.frontend.linalg.singular import svdvals
 from polyback.frontend.tensor import Tensor

@@ -7,11 +7,9 @@ from typing import Any
 
 from polyback.errors import InvalidArgument, ShapeError
 from polyback.frontend.checks import check_tensors
-from polyback.frontend.functions.creation import eye
+from polyback.frontend.functions import broadcast_to, concat, eye, moveaxis, result_type, sum
 from polyback.frontend.functions.diagonal import diagonal
-from polyback.frontend.functions.elementwise import cast, result_type
-from polyback.frontend.functions.reduction import sum
-from polyback.frontend.functions.shape import broadcast_to, concat, moveaxis
+from polyback.frontend.functions.elementwise import cast
 from polyback.frontend.linalg.factor import matrices
 from polyback.frontend.linalg.solving import inv
 from polyback.frontend.tensor import Tensor

@@ -18,12 +18,9 @@ import numpy as np
 from polyback.array import Array
 from polyback.dtype import DType
 from polyback.frontend.autograd import is_grad_enabled
-from polyback.frontend.functions.creation import asarray
+from polyback.frontend.functions import asarray, count_nonzero, expand_dims, imag, real
 from polyback.frontend.functions.diagonal import diagonal, on_diagonal
 from polyback.frontend.functions.elementwise import cast
-from polyback.frontend.functions.reduction import count_nonzero
-from polyback.frontend.functions.rounding import imag, real
-from polyback.frontend.functions.shape import expand_dims
 from polyback.frontend.linalg.factor import Factor, Undefined, adjoint, matrices, real_of
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor

@@ -11,11 +11,19 @@ import numpy as np
 from polyback.array import Array
 from polyback.errors import ShapeError
 from polyback.frontend.checks import check_tensors
-from polyback.frontend.functions.creation import zeros_like
-from polyback.frontend.functions.elementwise import cast, result_type
-from polyback.frontend.functions.reduction import products_of_others, sum
-from polyback.frontend.functions.rounding import conj, imag, real
-from polyback.frontend.functions.shape import expand_dims, matrix_transpose, reshape
+from polyback.frontend.functions import (
+    conj,
+    expand_dims,
+    imag,
+    matrix_transpose,
+    real,
+    reshape,
+    result_type,
+    sum,
+    zeros_like,
+)
+from polyback.frontend.functions.elementwise import cast
+from polyback.frontend.functions.reduction import products_of_others
 from polyback.frontend.linalg.factor import Factor, adjoint, matrices, real_of
 from polyback.frontend.linalg.singular import svd
 from polyback.frontend.op import Op, run

@@ -13,10 +13,9 @@ import numpy as np
 
 from polyback.dtype import complex64, promote
 from polyback.frontend.autograd import is_grad_enabled
+from polyback.frontend.functions import conj, expand_dims, real
 from polyback.frontend.functions.diagonal import diagonal
 from polyback.frontend.functions.elementwise import cast
-from polyback.frontend.functions.rounding import conj, real
-from polyback.frontend.functions.shape import expand_dims
 from polyback.frontend.linalg.factor import Factor, adjoint, hermitian, matrices, real_of
 from polyback.frontend.linalg.singular import without_diagonal
 from polyback.frontend.linalg.solving import inv

@@ -9,11 +9,9 @@ import numpy as np
 
 from polyback.array import Array
 from polyback.errors import InvalidArgument
-from polyback.frontend.functions.creation import tril, triu
+from polyback.frontend.functions import concat, real, tril, triu
 from polyback.frontend.functions.diagonal import diagonal, on_diagonal
 from polyback.frontend.functions.elementwise import cast
-from polyback.frontend.functions.rounding import real
-from polyback.frontend.functions.shape import concat
 from polyback.frontend.linalg.factor import Factor, Undefined, adjoint, hermitian, matrices
 from polyback.frontend.linalg.solving import inv
 from polyback.frontend.op import Op, run
