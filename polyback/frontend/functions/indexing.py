@@ -18,6 +18,7 @@ from polyback.frontend.functions.activation import where
 from polyback.frontend.functions.creation import (
     arange,
     asarray,
+    holds_tensor,
     host_dtype,
     host_values,
     zeros,
@@ -273,6 +274,8 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
 
 def _assigned(x: Tensor, value: Any) -> Tensor:
     """Host data to be written into ``x``: Python numbers take its type, unless of a higher kind."""
+    if holds_tensor(value):
+        return asarray(value, device=x.device)
     values = host_values(value)
     fits = dtype_rank(host_dtype(value, values)) <= dtype_rank(x.dtype)
     wanted = x.dtype if fits and not hasattr(value, "dtype") else None
