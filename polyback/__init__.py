@@ -26,8 +26,8 @@ from polyback.errors import (
     FallbackWarning as FallbackWarning,
     GradientError as GradientError,
     IndexOutOfBounds as IndexOutOfBounds,
+    InterchangeError as InterchangeError,
     InvalidArgument as InvalidArgument,
-    LinAlgError as LinAlgError,
     OutOfMemory as OutOfMemory,
     PolybackError as PolybackError,
     ProtocolMismatch as ProtocolMismatch,
@@ -45,12 +45,14 @@ from polyback.frontend.functions import *  # noqa: F403
 from polyback.frontend.defaults import default_device as default_device
 from polyback.frontend.defaults import devices as devices
 from polyback.frontend.defaults import get_device as get_device
+from polyback.frontend.info import __array_namespace_info__ as __array_namespace_info__
+from polyback.frontend.info import __array_api_version__ as __array_api_version__
+from polyback.frontend.interchange import from_dlpack as from_dlpack
 from polyback.frontend.transforms import grad as grad
 from polyback.frontend.transforms import jvp as jvp
 from polyback.frontend.transforms import value_and_grad as value_and_grad
 from polyback.frontend.transforms import vjp as vjp
 from polyback.frontend import data as data
-from polyback.frontend import linalg as linalg
 from polyback.frontend import nn as nn
 from polyback.frontend import optim as optim
 from polyback.frontend import random as random

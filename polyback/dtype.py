@@ -15,7 +15,7 @@ from typing import Any, Final, final
 import ml_dtypes
 import numpy as np
 
-from polyback.errors import DTypeError
+from polyback.errors import DTypeError, InvalidArgument
 
 KINDS: Final = ("bool", "int", "uint", "float", "complex")
 
@@ -85,6 +85,32 @@ DTYPES: Final = (
 DEFAULT_FLOAT: Final = float32
 DEFAULT_INT: Final = int64
 DEFAULT_COMPLEX: Final = complex64
+
+# What isdtype() calls kinds, as the standard has them.
+_NAMED_KINDS: Final[dict[str, tuple[str, ...]]] = {
+    "bool": ("bool",),
+    "signed integer": ("int",),
+    "unsigned integer": ("uint",),
+    "integral": ("int", "uint"),
+    "real floating": ("float",),
+    "complex floating": ("complex",),
+    "numeric": ("int", "uint", "float", "complex"),
+}
+
+
+def is_kind(dtype: DType, kind: str) -> bool:
+    """Is ``dtype`` of a kind of the standard, such as ``"integral"``? Raises InvalidArgument."""
+    if kind not in _NAMED_KINDS:
+        raise InvalidArgument(f"[dtype] no kind {kind!r}; want one of {', '.join(_NAMED_KINDS)}")
+    return dtype.kind in _NAMED_KINDS[kind]
+
+
+def real_part(dtype: DType) -> DType:
+    """The type of the components of a complex type; any other type itself."""
+    if dtype.kind != "complex":
+        return dtype
+    return float32 if dtype is complex64 else float64
+
 
 _BY_NAME: Final = {d.name: d for d in DTYPES} | {d.code: d for d in DTYPES}
 

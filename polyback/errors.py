@@ -11,6 +11,10 @@ class InvalidArgument(PolybackError, ValueError):
     """A value, shape or option that cannot be right."""
 
 
+class InterchangeError(InvalidArgument, BufferError):
+    """Memory that cannot be shared with another library in the way asked for."""
+
+
 class ShapeError(InvalidArgument):
     """Shapes that do not fit together, or that overflow the address space."""
 
@@ -29,10 +33,6 @@ class IndexOutOfBounds(PolybackError, IndexError):
 
 class GradientError(PolybackError, RuntimeError):
     """Differentiation that cannot be done: no graph, no gradient rule, or a modified operand."""
-
-
-class LinAlgError(PolybackError, ValueError):
-    """A matrix without what was asked for: singular, not positive definite, no convergence."""
 
 
 class DataError(PolybackError, ValueError):

@@ -2,7 +2,7 @@
 
 The policy is ``config().fallback``: ``forbid`` raises UnsupportedOp, ``warn`` (the default) warns
 once per operation, ``allow`` is quiet. Every fallback is entered in a ledger with the bytes that
-moved, both ways. (What runs on the host by design is in the ledger too: :mod:`polyback.host`.)
+moved, both ways.
 
 What moves are plain ranges of bytes, one per buffer, from the first element that any operand
 touches to the last, so that the device is asked for nothing but download and upload: it need not
@@ -31,16 +31,12 @@ if TYPE_CHECKING:
 @final
 @dataclass
 class LedgerEntry:
-    """How often an operation of a device ran on the host, and the bytes moved for it.
-
-    ``by_design``: it does so for every device (see :mod:`polyback.host`); nothing is missing.
-    """
+    """How often an operation of a device ran on the host, and the bytes moved for it."""
 
     device: str
     op: str
     count: int = 0
     nbytes: int = 0
-    by_design: bool = False
 
 
 _LEDGER: Final[dict[tuple[str, str], LedgerEntry]] = {}
@@ -49,7 +45,7 @@ _LOCK: Final = threading.Lock()
 
 
 def fallback_ledger() -> list[LedgerEntry]:
-    """All work that ran on the host for a device so far, in this process, the most bytes first."""
+    """All fallbacks of this process so far, the most bytes first."""
     with _LOCK:
         return sorted(_LEDGER.values(), key=lambda entry: -entry.nbytes)
 
@@ -92,13 +88,7 @@ def run_on_host(
     finally:
         for copy in copies.values():
             copy.free()
-    if enter(str(device), what, moved):
-        warnings.warn(
-            f"[{what}] {device} does not offer it; it runs on the host reference "
-            f"({moved} bytes moved; further uses are counted in pb.fallback_ledger())",
-            FallbackWarning,
-            stacklevel=_user_level(),
-        )
+    _enter(str(device), what, moved)
 
 
 @final
@@ -150,17 +140,22 @@ class _HostCopy:
             self.host.protocol.free(self.copy)
 
 
-def enter(device: str, op: str, nbytes: int, *, by_design: bool = False) -> bool:
-    """Write one use into the ledger. Does it call for a warning?"""
+def _enter(device: str, op: str, nbytes: int) -> None:
     key = (device, op)
     with _LOCK:
-        entry = _LEDGER.setdefault(key, LedgerEntry(device, op, by_design=by_design))
+        entry = _LEDGER.setdefault(key, LedgerEntry(device, op))
         entry.count += 1
         entry.nbytes += nbytes
-        warn = config().fallback == "warn" and key not in _WARNED and not by_design
+        warn = config().fallback == "warn" and key not in _WARNED
         if warn:
             _WARNED.add(key)
-    return warn
+    if warn:
+        warnings.warn(
+            f"[{op}] {device} does not offer it; it runs on the host reference "
+            f"({nbytes} bytes moved; further uses are counted in pb.fallback_ledger())",
+            FallbackWarning,
+            stacklevel=_user_level(),
+        )
 
 
 def _user_level() -> int:

@@ -25,6 +25,7 @@ from typing import Any, Final, Literal, Protocol, final
 import numpy as np
 
 from polyback import dtype as dt
+from polyback import meaning
 from polyback.dtype import DType
 
 Gives = Literal["same", "bool", "real", "own"]
@@ -74,9 +75,7 @@ class Scalar:
         """The type of the result for operands of type ``dtype``."""
         if self.gives == "bool":
             return dt.bool_
-        if self.gives == "real" and dtype.kind == "complex":
-            return dt.float32 if dtype is dt.complex64 else dt.float64
-        return dtype
+        return dt.real_part(dtype) if self.gives == "real" else dtype
 
 
 def _types(*kinds: str) -> frozenset[DType]:
@@ -93,39 +92,6 @@ NUMERIC: Final = REAL | FLOAT
 ALL: Final = NUMERIC | BOOL
 COMPLEX: Final = _types("complex")
 UINT32: Final = frozenset({dt.uint32})
-
-
-def _numpy_erf(x: Any) -> Any:
-    return np.asarray(np.frompyfunc(math.erf, 1, 1)(x)).astype(x.dtype)
-
-
-def _numpy_sigmoid(x: Any) -> Any:
-    decay = np.exp(-np.abs(x))  # never overflows; both branches keep full relative accuracy
-    return np.where(x >= 0, 1 / (1 + decay), decay / (1 + decay)).astype(x.dtype)
-
-
-def _numpy_multiply_high(a: Any, b: Any) -> Any:
-    return ((a.astype(np.uint64) * b.astype(np.uint64)) >> np.uint64(32)).astype(np.uint32)
-
-
-def _numpy_pow(a: Any, b: Any) -> Any:
-    if a.dtype.kind == "i":  # NumPy raises for negative exponents; the standard leaves them open
-        unit = np.where(a == 1, 1, np.where(a == -1, 1 - 2 * (b & 1), 0)).astype(a.dtype)
-        return np.where(b < 0, unit, np.power(a, np.where(b < 0, 0, b)))
-    return np.power(a, b)
-
-
-def _numpy_extremum(choose: Callable[..., Any], sign_and: Callable[..., Any]) -> Callable[..., Any]:
-    """maximum or minimum with -0 < +0, which NumPy leaves to operand order."""
-
-    def extremum(a: Any, b: Any) -> Any:
-        result = choose(a, b)
-        if a.dtype.kind != "f":
-            return result
-        zeros = np.where(sign_and(np.signbit(a), np.signbit(b)), -0.0, 0.0).astype(result.dtype)
-        return np.where((a == 0) & (b == 0), zeros, result)
-
-    return extremum
 
 
 def _pow_slope(a: Any, b: Any) -> Any:
@@ -158,7 +124,8 @@ IOTA = Scalar("iota", 0, frozenset({dt.int64}), "{index}", np.arange, gives="own
 CAST = Scalar("cast", 1, ALL, "$cast({0})", lambda x: x, gives="own")
 WHERE: Scalar = Scalar("where", 3, ALL, "({0} ? {1} : {2})", np.where,
     (None, lambda g, y, c, a, b: WHERE(c, g, 0.0), lambda g, y, c, a, b: WHERE(c, 0.0, g)))
-MULTIPLY_HIGH = Scalar("multiply_high", 2, UINT32, "$multiply_high({0}, {1})", _numpy_multiply_high)
+MULTIPLY_HIGH = Scalar("multiply_high", 2, UINT32, "$multiply_high({0}, {1})",
+    meaning.multiply_high)
 
 # --- arithmetic --------------------------------------------------------------------------------
 ADD = Scalar("add", 2, NUMERIC, "({0} + {1})", np.add,
@@ -169,18 +136,19 @@ MULTIPLY = Scalar("multiply", 2, NUMERIC, "({0} * {1})", np.multiply,
     (lambda g, y, a, b: g * b, lambda g, y, a, b: g * a), binary="*")
 DIVIDE = Scalar("divide", 2, FLOAT, "({0} / {1})", np.divide,
     (lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b), ulp=2.5, binary="/")
-FLOOR_DIVIDE = Scalar("floor_divide", 2, REAL, "$floor_divide({0}, {1})", np.floor_divide,
-    binary="//")
+FLOOR_DIVIDE = Scalar("floor_divide", 2, REAL, "$floor_divide({0}, {1})",
+    meaning.floor_divide, binary="//")
 REMAINDER = Scalar("remainder", 2, REAL, "$remainder({0}, {1})", np.remainder,
     (lambda g, y, a, b: g, lambda g, y, a, b: -g * FLOOR_DIVIDE(a, b)), binary="%")
-POW = Scalar("pow", 2, NUMERIC, "$pow({0}, {1})", _numpy_pow,
+POW = Scalar("pow", 2, NUMERIC, "$pow({0}, {1})", meaning.pow,
     (lambda g, y, a, b: g * _pow_slope(a, b), lambda g, y, a, b: g * y * _pow_log(a)),
     ulp=16, binary="**")
 NEGATIVE = Scalar("negative", 1, NUMERIC, "(-{0})", np.negative, (lambda g, y, x: -g,))
 POSITIVE = Scalar("positive", 1, NUMERIC, "{0}", np.positive, (lambda g, y, x: g,))
 ABS: Scalar = Scalar("abs", 1, NUMERIC, "$abs({0})", np.abs, (lambda g, y, x: g * SIGN(x),),
     (lambda g, y, x: g * SIGN(x), lambda t, y, x: REAL_PART(CONJ(SIGN(x)) * t)), gives="real")
-SIGN: Scalar = Scalar("sign", 1, NUMERIC, "$sign({0})", np.sign, None, (_sign_slope, _sign_slope))
+SIGN: Scalar = Scalar("sign", 1, NUMERIC, "$sign({0})", meaning.sign, None,
+    (_sign_slope, _sign_slope))
 SQUARE = Scalar("square", 1, NUMERIC, "({0} * {0})", np.square, (lambda g, y, x: g * (2 * x),))
 RECIPROCAL = Scalar("reciprocal", 1, FLOAT, "(1 / {0})", lambda x: (1 / x).astype(x.dtype),
     (lambda g, y, x: -g * y * y,), ulp=2.5)
@@ -188,18 +156,19 @@ SQRT = Scalar("sqrt", 1, FLOAT, "$sqrt({0})", np.sqrt, (lambda g, y, x: g * 0.5 
 HYPOT = Scalar("hypot", 2, REAL_FLOAT, "$hypot({0}, {1})", np.hypot,
     (lambda g, y, a, b: g * (a / y), lambda g, y, a, b: g * (b / y)), ulp=4)
 MAXIMUM = Scalar("maximum", 2, REAL, "$maximum({0}, {1})",
-    _numpy_extremum(np.maximum, np.logical_and),
+    meaning.maximum,
     (lambda g, y, a, b: _share(g, a > b, a == b), lambda g, y, a, b: _share(g, b > a, a == b)))
 MINIMUM = Scalar("minimum", 2, REAL, "$minimum({0}, {1})",
-    _numpy_extremum(np.minimum, np.logical_or),
+    meaning.minimum,
     (lambda g, y, a, b: _share(g, a < b, a == b), lambda g, y, a, b: _share(g, b < a, a == b)))
 RELU = Scalar("relu", 1, REAL, "$maximum({0}, 0)",
-    lambda x: _numpy_extremum(np.maximum, np.logical_and)(x, np.zeros_like(x)),
+    lambda x: meaning.maximum(x, np.zeros_like(x)),
     (lambda g, y, x: WHERE(y > 0, g, 0.0),))
 
 # --- exponentials and logarithms ----------------------------------------------------------------
 EXP = Scalar("exp", 1, FLOAT, "$exp({0})", np.exp, (lambda g, y, x: g * y,), ulp=3)
-EXPM1 = Scalar("expm1", 1, FLOAT, "$expm1({0})", np.expm1, (lambda g, y, x: g * (y + 1),), ulp=3)
+EXPM1 = Scalar("expm1", 1, FLOAT, "$expm1({0})", meaning.expm1,
+    (lambda g, y, x: g * (y + 1),), ulp=3)
 LOG = Scalar("log", 1, FLOAT, "$log({0})", np.log, (lambda g, y, x: g / x,), ulp=3)
 LOG1P = Scalar("log1p", 1, FLOAT, "$log1p({0})", np.log1p, (lambda g, y, x: g / (1 + x),), ulp=2)
 LOG2 = Scalar("log2", 1, FLOAT, "$log2({0})", np.log2,
@@ -209,15 +178,15 @@ LOG10 = Scalar("log10", 1, FLOAT, "$log10({0})", np.log10,
 LOGADDEXP = Scalar("logaddexp", 2, REAL_FLOAT, "$logaddexp({0}, {1})", np.logaddexp,
     (lambda g, y, a, b: g * SIGMOID(a - b), lambda g, y, a, b: g * SIGMOID(b - a)),
     ulp=4, ulp_of="operands")
-SIGMOID: Scalar = Scalar("sigmoid", 1, REAL_FLOAT, "$sigmoid({0})", _numpy_sigmoid,
+SIGMOID: Scalar = Scalar("sigmoid", 1, REAL_FLOAT, "$sigmoid({0})", meaning.sigmoid,
     (lambda g, y, x: g * (y * (1 - y)),), ulp=5)
-ERF = Scalar("erf", 1, REAL_FLOAT, "$erf({0})", _numpy_erf,
+ERF = Scalar("erf", 1, REAL_FLOAT, "$erf({0})", meaning.erf,
     (lambda g, y, x: g * (EXP(-(x * x)) * (2 / math.sqrt(math.pi))),), ulp=16)
 
 # --- trigonometry and hyperbolics ----------------------------------------------------------------
 SIN = Scalar("sin", 1, FLOAT, "$sin({0})", np.sin, (lambda g, y, x: g * COS(x),), ulp=4)
 COS: Scalar = Scalar("cos", 1, FLOAT, "$cos({0})", np.cos, (lambda g, y, x: -g * SIN(x),), ulp=4)
-TAN = Scalar("tan", 1, FLOAT, "$tan({0})", np.tan, (lambda g, y, x: g * (1 + y * y),), ulp=5)
+TAN = Scalar("tan", 1, FLOAT, "$tan({0})", meaning.tan, (lambda g, y, x: g * (1 + y * y),), ulp=5)
 ASIN = Scalar("asin", 1, FLOAT, "$asin({0})", np.arcsin,
     (lambda g, y, x: g / SQRT(1 - x * x),), ulp=4)
 ACOS = Scalar("acos", 1, FLOAT, "$acos({0})", np.arccos,
@@ -229,7 +198,8 @@ ATAN2 = Scalar("atan2", 2, REAL_FLOAT, "$atan2({0}, {1})", np.arctan2,
 SINH = Scalar("sinh", 1, FLOAT, "$sinh({0})", np.sinh, (lambda g, y, x: g * COSH(x),), ulp=4)
 COSH: Scalar = Scalar("cosh", 1, FLOAT, "$cosh({0})", np.cosh,
     (lambda g, y, x: g * SINH(x),), ulp=4)
-TANH = Scalar("tanh", 1, FLOAT, "$tanh({0})", np.tanh, (lambda g, y, x: g * (1 - y * y),), ulp=5)
+TANH = Scalar("tanh", 1, FLOAT, "$tanh({0})", meaning.tanh,
+    (lambda g, y, x: g * (1 - y * y),), ulp=5)
 ASINH = Scalar("asinh", 1, FLOAT, "$asinh({0})", np.arcsinh,
     (lambda g, y, x: g / SQRT(x * x + 1),), ulp=4)
 ACOSH = Scalar("acosh", 1, FLOAT, "$acosh({0})", np.arccosh,

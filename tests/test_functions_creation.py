@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import array as buffers
 import math
+from typing import Any
 
 import numpy as np
 import pytest
-from against_numpy import REAL, same, sample, stored
+from against_numpy import REAL, close, same, sample, stored
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -44,22 +45,6 @@ def test_asarray_takes_numbers_sequences_arrays_and_buffers(
     assert (t.dtype, t.shape) == (dtype, shape)
     if not isinstance(obj, memoryview):
         np.testing.assert_array_equal(t.numpy(), np.asarray(obj, dtype.numpy))
-
-
-def test_asarray_takes_0d_tensors_as_numbers_and_keeps_them_in_the_graph(device: str) -> None:
-    x = pb.asarray([1.0, 2.0], dtype=pb.float64, device=device)
-    y = pb.asarray([[x[0], 3], (x[1], x[0] * x[1])], device=device)
-    assert (y.dtype, y.tolist()) == (pb.float64, [[1.0, 3.0], [2.0, 2.0]])
-    pb.testing.check_grad(lambda x: pb.asarray([[x[0]], [x[0] * x[1]]], device=device), x)
-    with pytest.raises(pb.ShapeError, match="differ; want one shape"):
-        pb.asarray([x[0], [x[1]]], device=device)
-
-    def written(x: pb.Tensor) -> pb.Tensor:
-        y = x * 2.0
-        y[:] = [x[0] * x[1], 5.0]
-        return y
-
-    pb.testing.check_grad(written, x)
 
 
 def test_asarray_of_a_tensor_copies_only_what_it_must(device: str) -> None:
@@ -233,3 +218,42 @@ def test_the_default_device_is_where_new_tensors_go(device: str) -> None:
         assert pb.asarray([1]).device == device
         assert pb.arange(2).device == device
         assert pb.random.Generator(0).uniform(2).device == device
+
+
+def test_diagonals_far_outside_are_empty(device: str) -> None:
+    x = pb.ones((2, 3), device=device)
+    for far in (10, 2**70):
+        assert not pb.any(pb.eye(2, 3, k=far, device=device))
+        assert not pb.any(pb.eye(2, 3, k=-far, device=device))
+        assert not pb.any(pb.triu(x, k=far))
+        assert not pb.any(pb.tril(x, k=-far))
+        assert pb.all(pb.tril(x, k=far))
+        assert pb.all(pb.triu(x, k=-far))
+
+
+def test_linspace_of_complex_and_of_far_ends(device: str) -> None:
+    got = pb.linspace(1j, 2.0, 5, device=device)
+    close(got, np.linspace(1j, 2.0, 5), pb.complex64)
+    with pytest.raises(pb.DTypeError, match="cannot hold complex"):
+        pb.linspace(1j, 2.0, 5, dtype=pb.float32, device=device)
+    far = pb.linspace(-1.5e308, 1.5e308, 3, dtype=pb.float64, device=device)
+    assert far.tolist() == [-1.5e308, 0.0, 1.5e308]
+
+
+@pytest.mark.parametrize("indexing", ["xy", "ij"])
+@pytest.mark.parametrize("lengths", [(), (3,), (3, 2), (2, 0, 4), (2, 3, 1, 2)])
+def test_meshgrid_is_numpys(device: str, lengths: tuple[int, ...], indexing: Any) -> None:
+    axes = [np.arange(n) + 10 * k for k, n in enumerate(lengths)]
+    got = pb.meshgrid(*(pb.asarray(a, device=device) for a in axes), indexing=indexing)
+    want = np.meshgrid(*axes, indexing=indexing)
+    assert type(got) is tuple
+    assert len(got) == len(want)
+    for mine, numpys in zip(got, want):
+        same(mine, numpys)
+
+
+def test_meshgrid_refuses_what_it_cannot_use() -> None:
+    with pytest.raises(pb.ShapeError, match=r"\[meshgrid\] got shape \(2, 2\); want 1 axis"):
+        pb.meshgrid(pb.ones((2, 2)))
+    with pytest.raises(pb.InvalidArgument, match=r"\[meshgrid\] indexing='yx'; want 'xy' or 'ij'"):
+        pb.meshgrid(pb.ones(2), indexing="yx")

@@ -28,11 +28,11 @@ ENTRY_POINT = {"polyback/__main__.py"}  # runs on import, that is what it is for
 
 # Layers from the bottom; a module imports its own layer and those below.
 PROTOCOL = {
-    "errors", "config", "dtype", "scalar", "program", "view", "hooks", "device", "features", "simt",
-    "operand_check", "feature_check", "adapters",
+    "errors", "config", "dtype", "meaning", "scalar", "program", "view", "hooks", "device",
+    "features", "simt", "operand_check", "feature_check", "adapters",
 }  # fmt: skip
 REGISTRY = {"device_check", "discovery", "plugin", "registry"}
-RUNTIME = {"runtime", "fallback", "host", "fusion", "array", "decompose", "lookup", "philox"}
+RUNTIME = {"runtime", "fallback", "fusion", "array", "decompose", "lookup", "philox"}
 FRONTEND = {"frontend", "testing"}
 TOOLS = {"cli", "doctor", "__main__", "__init__"}
 LAYERS = [PROTOCOL, REGISTRY, RUNTIME, FRONTEND, TOOLS]

@@ -113,6 +113,22 @@ class Tensor(Operators):
         result = self.numpy()
         return result if dtype is None else result.astype(dtype)
 
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[Any, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        return frontend.interchange.to_dlpack(self, stream, max_version, dl_device, copy)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return frontend.interchange.HOST
+
+    def __array_namespace__(self, /, *, api_version: str | None = None) -> Any:
+        return frontend.info.namespace(api_version)
+
     def __float__(self) -> float:
         return float(self.item())
 

@@ -166,11 +166,11 @@ ${function}${T} ${name}(${T} a, ${T} b)
 }
 """,
     "floor_divide": """\
-// As Python and NumPy: the integer next to (a - remainder) / b.
+// The integer next to (a - remainder) / b; a / b with an infinity, as the standard has it.
 ${function}${T} ${name}(${T} a, ${T} b)
 {
     ${T} m = ${fmod}(a, b), plain = a / b;
-    if (b == ${zero}) return plain;
+    if (b == ${zero} || a - a != ${zero} || b - b != ${zero}) return plain;
     ${T} d = (a - m) / b;
     if (m != ${zero} && (b < ${zero}) != (m < ${zero})) d -= ${one};
     if (d == ${zero}) return ${copysign}(${zero}, plain);

@@ -7,17 +7,16 @@ from typing import Final
 
 from polyback.simt.driver import Kernel
 from polyback.simt.reduce import HEAD, Frame
-from polyback.simt.teams import fold
 
 GPU_ROWS: Final = Template(
     HEAD
     + """\
-${cells}
+    ${shared}${T} fold[${size}];
     ${index} j = (${index})${group};
-    int id = ${local_id}, team = ${size}, count = 0;
+    int lane = ${local_id}, count = 0;
 ${decode_kept}
     ${T} high = ${identity}, middle = ${identity}, low = ${identity};
-    for (${index} r = start + id; r < stop; r += ${size}) {
+    for (${index} r = start + lane; r < stop; r += ${size}) {
 ${decode_reduced}
 ${body}
         low = ${combine_low};
@@ -32,8 +31,15 @@ ${body}
     }
     middle = ${combine_middle_low};
     high = ${combine_high_middle};
-${fold}
-    if (id == 0) out[q + ${at_result}] = high;
+    fold[lane] = high;
+    for (int half_size = ${size} / 2; half_size > 0; half_size /= 2) {
+        ${barrier}
+        if (lane < half_size) {
+            ${T} a = fold[lane], b = fold[lane + half_size];
+            fold[lane] = ${combine_ab};
+        }
+    }
+    if (lane == 0) out[q + ${at_result}] = fold[0];
 }
 """
 )
@@ -69,11 +75,7 @@ ${body}
 
 def rows(f: Frame) -> Kernel:
     """The fastest axis is reduced: a group per output."""
-    join = f"high = {f.one.apply(f.op.combine, f.dtype, 'high', 'high_')};"
-    kind = f.one.register(f.dtype)
-    found = fold(f.dialect, f.group, [(kind, "high")], join, f.dtype.kind != "complex")
-    words = f.words() | _words(f) | {"cells": found.cells, "fold": found.text}
-    return f.finish(GPU_ROWS, words)
+    return f.finish(GPU_ROWS, f.words() | _words(f))
 
 
 def columns(f: Frame) -> Kernel:

@@ -64,7 +64,8 @@ static inline double pb_modulus_f64(double x, double y)
 #undef PB_T
 #undef PB_SIGN_T
 
-/* e^z - 1 without cancellation near 0: its real part is expm1(x) cos y - 2 sin^2(y / 2). */
+/* e^z - 1 without cancellation near 0: its real part is expm1(x) cos y - 2 sin^2(y / 2), where 0 is
+ * +0 by the standard. */
 static inline double _Complex pb_expm1_c128(double _Complex z)
 {
     double x = __real__ z, y = __imag__ z;
@@ -73,7 +74,7 @@ static inline double _Complex pb_expm1_c128(double _Complex z)
         return pb_join_c128(__real__ e - 1.0, __imag__ e);
     }
     double s = sin(0.5 * y);
-    return pb_join_c128(expm1(x) * cos(y) - 2.0 * s * s, exp(x) * sin(y));
+    return pb_join_c128(expm1(x) * cos(y) - 2.0 * s * s + 0.0, exp(x) * sin(y));
 }
 
 /* log u for u = 1 + z rounded, and what rounding took from z: log(u + c) = log u + c / u + ... */
@@ -84,6 +85,8 @@ static inline double _Complex pb_log1p_c128(double _Complex z)
     double lost = x - (u - 1.0), size = u * u + y * y;
     if (!(size > 0.0 && size < 0x1p200))
         return w;
+    if (y == 0.0) /* keeps the sign of a zero */
+        return pb_join_c128(__real__ w + lost * u / size, __imag__ w);
     return pb_join_c128(__real__ w + lost * u / size, __imag__ w - lost * y / size);
 }
 
@@ -144,6 +147,19 @@ static inline float _Complex pb_pow_c64(float _Complex a, float _Complex b)
     return (float _Complex)cpow(a, b);
 }
 
+/* At an infinity the standard gives the zero the sign of the other part; C that of sin 2y. */
+static inline double _Complex pb_tanh_c128(double _Complex z)
+{
+    double x = __real__ z, y = __imag__ z;
+    return isinf(x) ? pb_join_c128(copysign(1.0, x), copysign(0.0, y)) : ctanh(z);
+}
+
+static inline double _Complex pb_tan_c128(double _Complex z)
+{
+    double x = __real__ z, y = __imag__ z;
+    return isinf(y) ? pb_join_c128(copysign(0.0, x), copysign(1.0, y)) : ctan(z);
+}
+
 #define PB_LIBM(name, function) \
     static inline double _Complex pb_##name##_c128(double _Complex z) { return function(z); }
 #define PB_NARROW(name) \
@@ -156,13 +172,11 @@ PB_LIBM(exp, cexp)
 PB_LIBM(log, clog)
 PB_LIBM(sin, csin)
 PB_LIBM(cos, ccos)
-PB_LIBM(tan, ctan)
 PB_LIBM(asin, casin)
 PB_LIBM(acos, cacos)
 PB_LIBM(atan, catan)
 PB_LIBM(sinh, csinh)
 PB_LIBM(cosh, ccosh)
-PB_LIBM(tanh, ctanh)
 PB_LIBM(asinh, casinh)
 PB_LIBM(acosh, cacosh)
 PB_LIBM(atanh, catanh)

@@ -5,6 +5,12 @@ from polyback.frontend.functions.elementwise import (
     astype as astype,
     result_type as result_type,
 )
+from polyback.frontend.functions.datatypes import (
+    can_cast as can_cast,
+    finfo as finfo,
+    iinfo as iinfo,
+    isdtype as isdtype,
+)
 from polyback.frontend.functions.arithmetic import (
     abs as abs,
     add as add,
@@ -88,30 +94,20 @@ from polyback.frontend.functions.activation import (
     clip as clip,
     elu as elu,
     gelu as gelu,
-    hardtanh as hardtanh,
     leaky_relu as leaky_relu,
-    log_sigmoid as log_sigmoid,
-    mish as mish,
     relu as relu,
-    relu6 as relu6,
-    selu as selu,
     silu as silu,
     softplus as softplus,
     where as where,
 )
 from polyback.frontend.functions.creation import (
-    arange as arange,
     asarray as asarray,
     empty as empty,
     empty_like as empty_like,
-    eye as eye,
     full as full,
     full_like as full_like,
-    linspace as linspace,
     ones as ones,
     ones_like as ones_like,
-    tril as tril,
-    triu as triu,
     zeros as zeros,
     zeros_like as zeros_like,
 )
@@ -132,6 +128,17 @@ from polyback.frontend.functions.shape import (
     tile as tile,
     transpose as transpose,
     unstack as unstack,
+)
+from polyback.frontend.functions.grids import (
+    arange as arange,
+    eye as eye,
+    linspace as linspace,
+    meshgrid as meshgrid,
+    tril as tril,
+    triu as triu,
+)
+from polyback.frontend.functions.differences import (
+    diff as diff,
 )
 from polyback.frontend.functions.reduction import (
     all as all,

@@ -6,8 +6,6 @@ installed CPU backend. Python floats become float32, ints int64, complex numbers
 
 from __future__ import annotations
 
-import math
-import operator
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, final
@@ -19,24 +17,20 @@ from polyback.array import Array
 from polyback.config import config
 from polyback.dtype import (
     DEFAULT_FLOAT,
-    DEFAULT_INT,
     DType,
     bool_,
     check_fits,
     complex64,
     dtype_of,
-    float32,
-    float64,
     scalar_dtype,
 )
 from polyback.errors import DTypeError, InvalidArgument, ShapeError
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.defaults import get_device
-from polyback.frontend.functions.elementwise import apply, astype, cast
+from polyback.frontend.functions.elementwise import cast, copied
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
 from polyback.runtime import Device
-from polyback.scalar import WHERE
 from polyback.view import check_shape
 
 Where = str | Device | None
@@ -74,7 +68,6 @@ def asarray(
 ) -> Tensor:
     """A tensor from numbers, nested sequences, NumPy arrays, buffers or another tensor.
 
-    0-d tensors count as numbers inside sequences, and stay in the graph.
     ``copy=None`` copies only what must be copied; False raises InvalidArgument if a copy is needed.
     With ``requires_grad`` the result is a leaf of its own, over the same numbers as a tensor given.
     Raises ShapeError for ragged sequences, DTypeError for contents that are not numbers or that
@@ -85,8 +78,6 @@ def asarray(
     (2, 2)
     """
     target = None if dtype is None else dtype_of(dtype)
-    if holds_tensor(obj):
-        obj = _joined(obj, get_device(device))
     if isinstance(obj, Tensor):
         result = obj if device is None else to_device(obj, get_device(device))
         if target is not None:
@@ -94,14 +85,14 @@ def asarray(
         if copy is False and result is not obj:
             raise InvalidArgument("[asarray] copy=False, but the dtype or device differs")
         if copy and result is obj:
-            result = Tensor(obj.array.copy()) if obj.edge is None else apply_copy(obj)
+            result = copied(obj)
     else:
         if copy is False:
             raise InvalidArgument("[asarray] copy=False: host data is always copied to the device")
         values = host_values(obj, target)
         target = target or host_dtype(obj, values)
         _check_host(values, target, exact=not hasattr(obj, "dtype"))
-        where = _storing(get_device(device), target)
+        where = storing(get_device(device), target)
         with np.errstate(all="ignore"):  # 1e300 is inf in float32
             result = Tensor(array.from_numpy(where, values, target))
     return _leaf(result.detach() if result is obj else result) if requires_grad else result
@@ -113,15 +104,10 @@ def _leaf(x: Tensor) -> Tensor:
     return x
 
 
-def apply_copy(x: Tensor) -> Tensor:
-    """A copy that stays in the graph."""
-    from polyback.scalar import POSITIVE
-
-    return apply(POSITIVE, x)
-
-
 def host_values(obj: Any, target: DType | None = None) -> np.ndarray[Any, Any]:
     """``obj`` as a NumPy array, to become ``target``. Raises what :func:`asarray` raises."""
+    if isinstance(obj, (list, tuple)) and _holds_tensor(obj):
+        raise DTypeError("[asarray] got a sequence of tensors; want pb.stack(...)")
     try:
         values = np.asarray(obj)
     except (ValueError, TypeError, OverflowError) as error:
@@ -143,22 +129,10 @@ def _check_host(values: np.ndarray[Any, Any], target: DType, exact: bool) -> Non
         check_fits(int(values.max()), target)
 
 
-def holds_tensor(obj: Any) -> bool:
-    """Is there a tensor in a nested sequence?"""
-    if not isinstance(obj, (list, tuple)):
-        return False
-    return any(isinstance(x, Tensor) or holds_tensor(x) for x in obj)
-
-
-def _joined(obj: Any, device: Device) -> Tensor:
-    """A nested sequence of 0-d tensors and numbers as one tensor."""
-    from polyback.frontend.functions.shape import stack
-
-    if not isinstance(obj, (list, tuple)):
-        if isinstance(obj, Tensor) and obj.ndim:
-            raise DTypeError(f"[asarray] got tensors of shape {obj.shape}; want pb.stack(...)")
-        return asarray(obj, device=device)
-    return stack([_joined(x, device) for x in obj])
+def _holds_tensor(obj: Sequence[Any]) -> bool:
+    return any(
+        isinstance(x, Tensor) or (isinstance(x, (list, tuple)) and _holds_tensor(x)) for x in obj
+    )
 
 
 def host_dtype(obj: Any, values: np.ndarray[Any, Any]) -> DType:
@@ -171,7 +145,7 @@ def host_dtype(obj: Any, values: np.ndarray[Any, Any]) -> DType:
     return complex64 if values.dtype.kind == "c" else dtype_of(values.dtype)
 
 
-def _storing(device: Device, dtype: DType) -> Device:
+def storing(device: Device, dtype: DType) -> Device:
     """``device``, where it can hold ``dtype``; under host fallback every device can keep bytes."""
     if dtype.name not in device.caps.storage and config().fallback == "forbid":
         raise DTypeError(
@@ -205,7 +179,7 @@ def full(
     elif scalar_dtype(value, target).kind != target.kind:
         raise DTypeError(f"[full] {target} cannot hold {value!r}; want a number of its kind")
     sizes = check_shape(shape, "full")
-    where = _storing(get_device(device), target)
+    where = storing(get_device(device), target)
     result = array.empty(where, sizes, target)
     result.assign(value)
     return _leaf(Tensor(result)) if requires_grad else Tensor(result)
@@ -259,7 +233,7 @@ def empty(shape: int | Sequence[int], *, dtype: Any = None, device: Where = None
     (2, 3)
     """
     target = dtype_of(dtype or DEFAULT_FLOAT)
-    where = _storing(get_device(device), target)
+    where = storing(get_device(device), target)
     return Tensor(array.empty(where, check_shape(shape, "empty"), target))
 
 
@@ -305,147 +279,3 @@ def empty_like(x: Tensor, /, *, dtype: Any = None, device: Where = None) -> Tens
     """
     check_tensors("empty_like", x)
     return empty(x.shape, dtype=dtype or x.dtype, device=device or x.device)
-
-
-def arange(
-    start: float,
-    /,
-    stop: float | None = None,
-    step: float = 1,
-    *,
-    dtype: Any = None,
-    device: Where = None,
-) -> Tensor:
-    """``start, start + step, ...`` below ``stop`` (``arange(n)`` counts from 0).
-
-    Integers, unless one of the three is a float. Raises InvalidArgument for a step of 0, numbers
-    that are not finite, or a fraction in an integer ``dtype``; DTypeError for integers that
-    ``dtype`` cannot hold.
-
-    >>> import polyback as pb
-    >>> pb.arange(3).tolist(), pb.arange(1, 2, 0.5).tolist()
-    ([0, 1, 2], [1.0, 1.5])
-    """
-    ends = (0, start) if stop is None else (start, stop)
-    first, last, step = (_real(v) for v in (*ends, step))
-    if step == 0:
-        raise InvalidArgument("[arange] step is 0; want another number")
-    whole = all(isinstance(v, int) for v in (first, last, step))
-    target = dtype_of(dtype) if dtype is not None else (DEFAULT_INT if whole else DEFAULT_FLOAT)
-    if target.is_integer and not (first == int(first) and step == int(step)):
-        raise InvalidArgument(f"[arange] {target} cannot hold {first} + k * {step}; want integers")
-    steps = -((first - last) // step) if whole else math.ceil((last - first) / step)
-    length = max(0, int(steps))
-    where = _storing(get_device(device), target)
-    (length,) = check_shape((length,), "arange")
-    index = Tensor(array.iota(where, length))
-    if not target.is_integer:
-        exact = float64 if "float64" in where.caps.storage else float32
-        return cast(cast(index, exact) * float(step) + float(first), target)
-    if length:
-        check_fits(int(first), target)
-        check_fits(int(first) + int(step) * (length - 1), target)
-    wide = target if target.itemsize == 8 else DEFAULT_INT  # modulo 2**64 all is exact
-    return cast(cast(index, wide) * _wrap(int(step), wide) + _wrap(int(first), wide), target)
-
-
-def _real(value: Any) -> int | float:
-    """A finite number as a Python int where it is one of an integer type, else as a float."""
-    try:
-        number = operator.index(value)
-        check_fits(number, float64)
-        return number
-    except TypeError as error:
-        if isinstance(error, DTypeError):
-            raise
-    try:
-        if math.isfinite(value):
-            return float(value)
-    except (TypeError, ValueError):
-        pass
-    raise InvalidArgument(f"[arange] got {value!r}; want finite real numbers")
-
-
-def _wrap(value: int, dtype: DType) -> int:
-    """``value`` modulo 2**64 in the range of ``dtype``."""
-    value %= 2**64
-    return value - 2**64 if dtype.kind == "int" and value >= 2**63 else value
-
-
-def linspace(
-    start: float,
-    stop: float,
-    /,
-    num: int,
-    *,
-    dtype: Any = None,
-    device: Where = None,
-    endpoint: bool = True,
-) -> Tensor:
-    """``num`` evenly spaced numbers from ``start`` to ``stop``.
-
-    They are rounded down in an integer ``dtype``. Raises InvalidArgument for a negative ``num`` or
-    ends that are not finite.
-
-    >>> import polyback as pb
-    >>> pb.linspace(0.0, 1.0, 3).tolist()
-    [0.0, 0.5, 1.0]
-    """
-    if not isinstance(num, (int, np.integer)) or num < 0:
-        raise InvalidArgument(f"[linspace] num={num!r}; want an integer of 0 or more")
-    if not (np.isfinite(start) and np.isfinite(stop)):
-        raise InvalidArgument(f"[linspace] got {start} to {stop}; want finite numbers")
-    target = dtype_of(dtype or DEFAULT_FLOAT)
-    values = np.linspace(start, stop, num, endpoint=endpoint)
-    return asarray(np.floor(values) if target.is_integer else values, dtype=target, device=device)
-
-
-def eye(
-    n_rows: int,
-    n_cols: int | None = None,
-    /,
-    *,
-    k: int = 0,
-    dtype: Any = None,
-    device: Where = None,
-) -> Tensor:
-    """Ones on diagonal ``k``, zeros elsewhere.
-
-    >>> import polyback as pb
-    >>> pb.eye(2).tolist()
-    [[1.0, 0.0], [0.0, 1.0]]
-    """
-    n_rows, columns = check_shape((n_rows, n_rows if n_cols is None else n_cols), "eye")
-    where = get_device(device)
-    rows, spots = Tensor(array.iota(where, n_rows)), Tensor(array.iota(where, columns))
-    return astype(rows[:, None] + k == spots, dtype or DEFAULT_FLOAT)
-
-
-def tril(x: Tensor, /, *, k: int = 0) -> Tensor:
-    """The lower triangle of the last two axes, up to diagonal ``k``; zeros elsewhere.
-
-    >>> import polyback as pb
-    >>> pb.tril(pb.ones((2, 2))).tolist()
-    [[1.0, 0.0], [1.0, 1.0]]
-    """
-    check_tensors("tril", x)
-    return apply(WHERE, _below(x, k, "tril"), x, False if x.dtype is bool_ else 0)
-
-
-def triu(x: Tensor, /, *, k: int = 0) -> Tensor:
-    """The upper triangle of the last two axes, from diagonal ``k``; zeros elsewhere.
-
-    >>> import polyback as pb
-    >>> pb.triu(pb.ones((2, 2))).tolist()
-    [[1.0, 1.0], [0.0, 1.0]]
-    """
-    check_tensors("triu", x)
-    return apply(WHERE, _below(x, k - 1, "triu"), False if x.dtype is bool_ else 0, x)
-
-
-def _below(x: Tensor, k: int, op: str) -> Tensor:
-    if x.ndim < 2:
-        raise ShapeError(f"[{op}] got shape {x.shape}; want at least 2 axes")
-    rows, columns = (Tensor(array.iota(x.device, n)) for n in x.shape[-2:])
-    below: Tensor = columns <= rows[:, None] + k
-    return below

@@ -31,7 +31,7 @@ from polyback.frontend.checks import check_tensors
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
 from polyback.program import Builder, Input
-from polyback.scalar import CONJ, REAL_PART, WHERE, Rule, Scalar
+from polyback.scalar import CONJ, POSITIVE, REAL_PART, WHERE, Rule, Scalar
 
 NUMBERS = (bool, int, float, complex)
 
@@ -210,8 +210,16 @@ def _operand_dtype(row: Scalar, operands: Sequence[Any]) -> DType:
     raise DTypeError(f"[{row.name}] does not take {dtype}; want one of {wants}: use astype()")
 
 
+def copied(x: Tensor) -> Tensor:
+    """A copy with memory of its own; in a graph it stays there."""
+    return Tensor(x.array.copy()) if x.edge is None else apply(POSITIVE, x)
+
+
 def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
     """``x`` converted to ``dtype``; float to int truncates. Differentiable between float types.
+
+    ``copy=False`` returns ``x`` itself where it has the type already. Raises DTypeError for complex
+    numbers as real ones, because there are two ways: ``real(x)`` and ``imag(x)``.
 
     >>> import polyback as pb
     >>> pb.astype(pb.asarray([1.7, -1.7]), pb.int32).tolist()
@@ -225,7 +233,9 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: Any = None) -
 
         x = to_device(x, find(device))
     if x.dtype is target:
-        return Tensor(x.array.copy()) if copy and x.edge is None else x
+        return copied(x) if copy else x
+    if x.dtype.kind == "complex" and target.kind not in ("complex", "bool"):
+        raise DTypeError(f"[astype] got {x.dtype}; want real(x) or imag(x) to make it {target}")
     return cast(x, target)
 
 

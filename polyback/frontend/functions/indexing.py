@@ -16,14 +16,13 @@ from polyback.frontend.autograd import is_grad_enabled
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.activation import where
 from polyback.frontend.functions.creation import (
-    arange,
     asarray,
-    holds_tensor,
     host_dtype,
     host_values,
     zeros,
 )
 from polyback.frontend.functions.elementwise import cast
+from polyback.frontend.functions.grids import arange
 from polyback.frontend.functions.reduction import max, min
 from polyback.frontend.functions.shape import broadcast_to, expand_dims, reshape
 from polyback.frontend.op import Op, run
@@ -274,8 +273,6 @@ def setitem(x: Tensor, key: Any, value: Any) -> None:
 
 def _assigned(x: Tensor, value: Any) -> Tensor:
     """Host data to be written into ``x``: Python numbers take its type, unless of a higher kind."""
-    if holds_tensor(value):
-        return asarray(value, device=x.device)
     values = host_values(value)
     fits = dtype_rank(host_dtype(value, values)) <= dtype_rank(x.dtype)
     wanted = x.dtype if fits and not hasattr(value, "dtype") else None

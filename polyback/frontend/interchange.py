@@ -1,0 +1,85 @@
+"""DLPack: tensors to other libraries and back, by way of host memory (NumPy makes the capsules).
+
+A device with the feature ``host_view`` shares its memory; the numbers of others are copied.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, final
+
+import numpy as np
+
+from polyback.array import Array
+from polyback.errors import InterchangeError
+from polyback.frontend.functions.creation import Where, asarray
+from polyback.frontend.tensor import Tensor
+from polyback.runtime import Storage
+
+HOST: Final = (1, 0)  # kDLCPU: what every capsule made here refers to
+
+
+@final
+class _Window:
+    """The memory behind an array, for NumPy to look at; holds the buffer while it does."""
+
+    def __init__(self, storage: Storage, interface: dict[str, Any]) -> None:
+        self.storage, self.__array_interface__ = storage, interface
+
+
+def shared(x: Array) -> np.ndarray[Any, Any] | None:
+    """``x`` as a NumPy array over the same memory, or None where the device does not share it."""
+    if not x.device.has("host_view"):
+        return None
+    storage, feature = x.storage, x.device.protocol
+    feature.synchronize()
+    room = np.frombuffer(feature.host_view(storage.buffer), np.uint8)  # type: ignore[attr-defined]
+    size = x.dtype.itemsize
+    interface = {
+        "version": 3,
+        "typestr": x.dtype.numpy.str,
+        "shape": x.shape,
+        "strides": tuple(size * s for s in x.view.strides),
+        "data": (room.ctypes.data + size * x.view.offset, False),
+    }
+    return np.asarray(_Window(storage, interface))
+
+
+def to_dlpack(x: Tensor, stream: Any, max_version: Any, dl_device: Any, copy: bool | None) -> Any:
+    """What ``x.__dlpack__(...)`` returns. Raises InterchangeError."""
+    if stream is not None or dl_device not in (None, HOST):
+        raise InterchangeError(
+            f"[__dlpack__] got stream={stream}, dl_device={dl_device}; want None and {HOST}: "
+            f"numbers leave through host memory"
+        )
+    if x.requires_grad:
+        raise InterchangeError("[__dlpack__] a graph cannot be exported; want x.detach()")
+    host = shared(x.array)
+    if host is None:
+        if copy is False:
+            raise InterchangeError(
+                f"[__dlpack__] {x.device} does not share its memory with the host; want copy=None"
+            )
+        host, copy = x.numpy(), True
+    return host.__dlpack__(max_version=max_version, copy=copy)
+
+
+def from_dlpack(x: Any, /, *, device: Where = None, copy: bool | None = None) -> Tensor:
+    """A tensor with the numbers of any array that has ``__dlpack__``.
+
+    Another library's array is always copied, so that ``copy=False`` raises InterchangeError. A
+    tensor keeps its device and, unless ``copy`` is True, shares its memory.
+
+    >>> import numpy as np
+    >>> import polyback as pb
+    >>> pb.from_dlpack(np.asarray([1, 2])).tolist()
+    [1, 2]
+    """
+    if isinstance(x, Tensor):
+        if x.requires_grad:
+            raise InterchangeError("[from_dlpack] a graph cannot be imported; want x.detach()")
+        return asarray(x, device=device, copy=copy)
+    if copy is False:
+        raise InterchangeError(
+            f"[from_dlpack] copy=False: the memory of a {type(x).__name__} is not shared; want None"
+        )
+    return asarray(np.from_dlpack(x, device="cpu"), device=device)
