@@ -56,6 +56,11 @@ class DType:
         """True for signed and unsigned integers (bool is not one)."""
         return self.kind in ("int", "uint")
 
+    @property
+    def rank(self) -> int:
+        """The place of its kind in promotion: bool, integers, floating, complex."""
+        return _RANK[self.kind]
+
     @cached_property
     def compute(self) -> DType:
         """The type that arithmetic runs in: float32 for the half types, else the type itself."""
@@ -165,8 +170,8 @@ def promote(a: DType, b: DType) -> DType:
     """The type that holds both (see the module docstring). Raises DTypeError if there is none."""
     if a is b:
         return a
-    low, high = sorted((a, b), key=lambda d: (_RANK[d.kind], d.itemsize))
-    if _RANK[low.kind] < 2 and _RANK[high.kind] > _RANK[low.kind]:
+    low, high = sorted((a, b), key=lambda d: (d.rank, d.itemsize))
+    if low.rank < 2 and high.rank > low.rank:
         return high  # bool with anything, integer with floating
     if high.kind == "complex":
         low = low if low.kind == "complex" else _COMPLEX_OF.get(low, complex128)
@@ -199,7 +204,7 @@ def scalar_dtype(value: bool | int | float | complex, like: DType) -> DType:
                 break
         else:
             raise DTypeError(f"[dtype] {type(value).__name__} is not a Python scalar")
-    if _RANK[python.kind] <= _RANK[like.kind]:
+    if python.rank <= like.rank:
         result = like
     elif python.kind == "complex":
         result = complex128 if like is float64 else complex64

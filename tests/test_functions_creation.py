@@ -47,6 +47,22 @@ def test_asarray_takes_numbers_sequences_arrays_and_buffers(
         np.testing.assert_array_equal(t.numpy(), np.asarray(obj, dtype.numpy))
 
 
+def test_asarray_takes_0d_tensors_as_numbers_and_keeps_them_in_the_graph(device: str) -> None:
+    x = pb.asarray([1.0, 2.0], dtype=pb.float64, device=device)
+    y = pb.asarray([[x[0], 3], (x[1], x[0] * x[1])], device=device)
+    assert (y.dtype, y.tolist()) == (pb.float64, [[1.0, 3.0], [2.0, 2.0]])
+    pb.testing.check_grad(lambda x: pb.asarray([[x[0]], [x[0] * x[1]]], device=device), x)
+    with pytest.raises(pb.ShapeError, match="differ; want one shape"):
+        pb.asarray([x[0], [x[1]]], device=device)
+
+    def written(x: pb.Tensor) -> pb.Tensor:
+        y = x * 2.0
+        y[:] = [x[0] * x[1], 5.0]
+        return y
+
+    pb.testing.check_grad(written, x)
+
+
 def test_asarray_of_a_tensor_copies_only_what_it_must(device: str) -> None:
     x = pb.asarray([1.0, 2.0], device=device)
     assert pb.asarray(x) is x

@@ -190,7 +190,7 @@ class Operators:
         return F.indexing.getitem(self, key)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        F.indexing.setitem(self, key, value)
+        F.assignment.setitem(self, key, value)
 
     @property
     def T(self) -> Tensor:

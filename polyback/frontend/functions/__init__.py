@@ -165,14 +165,20 @@ from polyback.frontend.functions.softmax import (
     log_softmax as log_softmax,
     softmax as softmax,
 )
-from polyback.frontend.functions.indexing import (
+from polyback.frontend.functions.gathering import (
     one_hot as one_hot,
+    scatter as scatter,
     take as take,
     take_along_axis as take_along_axis,
+)
+from polyback.frontend.functions.searching import (
+    nonzero as nonzero,
+    searchsorted as searchsorted,
 )
 from polyback.frontend.functions.sorting import (
     argsort as argsort,
     sort as sort,
 )
+from polyback.frontend.functions import assignment as assignment  # x[key], x[key] = value
 
 __all__ = [name for name, value in vars().items() if callable(value)]  # not the files

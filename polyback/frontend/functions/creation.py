@@ -68,6 +68,7 @@ def asarray(
 ) -> Tensor:
     """A tensor from numbers, nested sequences, NumPy arrays, buffers or another tensor.
 
+    0-d tensors count as numbers inside sequences, and stay in the graph.
     ``copy=None`` copies only what must be copied; False raises InvalidArgument if a copy is needed.
     With ``requires_grad`` the result is a leaf of its own, over the same numbers as a tensor given.
     Raises ShapeError for ragged sequences, DTypeError for contents that are not numbers or that
@@ -78,6 +79,8 @@ def asarray(
     (2, 2)
     """
     target = None if dtype is None else dtype_of(dtype)
+    if holds_tensor(obj):
+        obj = _joined(obj, get_device(device))
     if isinstance(obj, Tensor):
         result = obj if device is None else to_device(obj, get_device(device))
         if target is not None:
@@ -106,8 +109,6 @@ def _leaf(x: Tensor) -> Tensor:
 
 def host_values(obj: Any, target: DType | None = None) -> np.ndarray[Any, Any]:
     """``obj`` as a NumPy array, to become ``target``. Raises what :func:`asarray` raises."""
-    if isinstance(obj, (list, tuple)) and _holds_tensor(obj):
-        raise DTypeError("[asarray] got a sequence of tensors; want pb.stack(...)")
     try:
         values = np.asarray(obj)
     except (ValueError, TypeError, OverflowError) as error:
@@ -129,10 +130,22 @@ def _check_host(values: np.ndarray[Any, Any], target: DType, exact: bool) -> Non
         check_fits(int(values.max()), target)
 
 
-def _holds_tensor(obj: Sequence[Any]) -> bool:
-    return any(
-        isinstance(x, Tensor) or (isinstance(x, (list, tuple)) and _holds_tensor(x)) for x in obj
-    )
+def holds_tensor(obj: Any) -> bool:
+    """Is there a tensor in a nested sequence?"""
+    if not isinstance(obj, (list, tuple)):
+        return False
+    return any(isinstance(x, Tensor) or holds_tensor(x) for x in obj)
+
+
+def _joined(obj: Any, device: Device) -> Tensor:
+    """A nested sequence of 0-d tensors and numbers as one tensor."""
+    from polyback.frontend.functions.shape import stack
+
+    if not isinstance(obj, (list, tuple)):
+        if isinstance(obj, Tensor) and obj.ndim:
+            raise DTypeError(f"[asarray] got tensors of shape {obj.shape}; want pb.stack(...)")
+        return asarray(obj, device=device)
+    return stack([_joined(x, device) for x in obj])
 
 
 def host_dtype(obj: Any, values: np.ndarray[Any, Any]) -> DType:

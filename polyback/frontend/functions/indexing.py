@@ -1,4 +1,10 @@
-"""Indexing: slices are views, integer tensors gather, assignment is in place or in the graph."""
+"""Reading by index: slices are views, index tensors gather, masks select.
+
+A key is taken apart into a :class:`Region` (integers, slices, new axes), which is a view, and the
+index tensors and masks on axes of that view. They follow NumPy: index tensors broadcast together;
+their shape comes where the first of them stands, or first of all if something else (a slice, a new
+axis, an ellipsis) stands between them; an integer beside an index tensor counts as one of them.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +16,31 @@ import numpy as np
 
 from polyback import array
 from polyback.array import Array
-from polyback.dtype import DEFAULT_FLOAT, DType, bool_, dtype_of, int64
-from polyback.errors import DTypeError, GradientError, IndexOutOfBounds, InvalidArgument, ShapeError
-from polyback.frontend.autograd import is_grad_enabled
-from polyback.frontend.checks import check_tensors
-from polyback.frontend.functions.activation import where
-from polyback.frontend.functions.creation import (
-    asarray,
-    host_dtype,
-    host_values,
-    zeros,
-)
-from polyback.frontend.functions.elementwise import cast
-from polyback.frontend.functions.grids import arange
-from polyback.frontend.functions.reduction import max, min
-from polyback.frontend.functions.shape import broadcast_to, expand_dims, reshape
+from polyback.dtype import bool_
+from polyback.errors import DTypeError, IndexOutOfBounds, InvalidArgument, ShapeError
+from polyback.frontend.functions.creation import asarray, zeros
+from polyback.frontend.functions.gathering import Gather, checked
+from polyback.frontend.functions.searching import flat_nonzero
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
-from polyback.view import Shape, View, broadcast_shapes, check_shape, normalize_axis
+from polyback.lookup import Picked
+from polyback.view import Shape, View, broadcast_shapes, check_shape
 
 Item = int | slice | None
+WHOLE = slice(None)
 
 
 @final
 class Region:
-    """A basic index: which part of a view it selects."""
+    """The basic part of a key: which part of a view it selects."""
 
-    def __init__(self, key: Any, shape: Shape) -> None:
-        self.items = _items(key, shape)
+    def __init__(self, items: Sequence[Item]) -> None:
+        self.items = items
+
+    @property
+    def is_whole(self) -> bool:
+        """Does it select everything as it is?"""
+        return all(item is WHOLE for item in self.items)
 
     def select(self, view: View) -> View:
         """The part of ``view``."""
@@ -54,62 +57,6 @@ class Region:
         return view
 
 
-def _items(key: Any, shape: Shape) -> list[Item]:
-    """One item per axis (and None for new axes), integers checked and made positive."""
-    parts = list(key) if isinstance(key, tuple) else [key]
-    used = len([p for p in parts if p is not None and p is not Ellipsis])
-    if used > len(shape) or sum(p is Ellipsis for p in parts) > 1:
-        raise IndexOutOfBounds(f"[index] {_spell(parts)} does not fit {len(shape)} axes")
-    if not any(p is Ellipsis for p in parts):
-        parts.append(Ellipsis)
-    spot = next(k for k, p in enumerate(parts) if p is Ellipsis)
-    parts[spot : spot + 1] = [slice(None)] * (len(shape) - used)
-    check_shape([1] * (len(parts) - used), "index")
-    items: list[Item] = []
-    axis = 0
-    for part in parts:
-        if part is None:
-            items.append(None)
-            continue
-        whole = _slice(part, shape[axis]) if isinstance(part, slice) else None
-        items.append(whole or _position(part, axis, shape))
-        axis += 1
-    return items
-
-
-def _slice(part: slice, n: int) -> slice:
-    try:
-        part.indices(n)
-    except TypeError:
-        raise DTypeError(f"[index] got {part}; want integers or None in a slice") from None
-    except ValueError as error:
-        raise InvalidArgument(f"[index] got {part}: {error}") from None
-    return part
-
-
-def _position(part: Any, axis: int, shape: Shape) -> int:
-    if isinstance(part, Tensor) and part.ndim:
-        raise DTypeError(
-            f"[index] got a tensor of shape {part.shape} among other indexes; "
-            f"want it alone, or take()"
-        )
-    if isinstance(part, (bool, np.bool_)):
-        raise DTypeError("[index] got a bool; want integers, slices, None, ... or a tensor")
-    try:
-        k = operator.index(part)
-    except TypeError:
-        raise DTypeError(
-            f"[index] got {type(part).__name__}; want integers, slices, None, ... or one tensor"
-        ) from None
-    if not -shape[axis] <= k < shape[axis]:
-        raise IndexOutOfBounds(f"[index] {k} is outside axis {axis} of {shape}")
-    return k % shape[axis]
-
-
-def _spell(parts: list[Any]) -> str:
-    return "[" + ", ".join("..." if p is Ellipsis else str(p) for p in parts) + "]"
-
-
 @final
 class Index(Op):
     """y = x[region]"""
@@ -121,240 +68,184 @@ class Index(Op):
         return x.with_view(self.region.select(x.view))
 
     def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
-        blank = zeros(self.shape, dtype=g.dtype, device=g.device)
-        return run(Replace(self.region), blank, g)
+        return run(Replace(self.region, self.shape), None, g)
 
 
 @final
 class Replace(Op):
-    """y = x with y[region] = value"""
+    """y = x (None: zeros) with y[region] = value"""
 
-    def __init__(self, region: Region) -> None:
-        self.region = region
+    def __init__(self, region: Region, shape: Shape) -> None:
+        self.region, self.shape = region, shape
 
-    def forward(self, x: Array, value: Array) -> Array:
-        result = x.copy()
+    def forward(self, x: Array | None, value: Array) -> Array:
+        if x is None:
+            result = array.empty(value.device, self.shape, value.dtype)
+            result.assign(0)
+        else:
+            result = x.copy()
         result.with_view(self.region.select(result.view)).assign(value)
         return result
 
     def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
-        part = run(Index(self.region, g.shape), g)
         if operand == 1:
-            return part
-        nothing = zeros(part.shape, dtype=g.dtype, device=g.device)
-        return run(Replace(self.region), g, nothing)
+            return run(Index(self.region, self.shape), g)
+        return run(self, g, zeros((), dtype=g.dtype, device=g.device))
 
     def tangent(self, tangents: Sequence[Tensor | None], y: Any, *operands: Any) -> Tensor:
-        whole, part = tangents
-        if whole is None:
-            assert part is not None
-            whole = zeros(y.shape, dtype=part.dtype, device=part.device)
-        if part is None:
-            shape = self.region.select(View.contiguous(whole.shape)).shape
-            part = zeros(shape, dtype=whole.dtype, device=whole.device)
-        return run(self, whole, part)
-
-    def saves(self, operand: int) -> frozenset[int]:
-        return frozenset({-1})
-
-
-@final
-class Gather(Op):
-    """y[i] = x[i with index[i] at axis]"""
-
-    def __init__(self, axis: int, shape: Shape) -> None:
-        self.axis, self.shape = axis, shape
-
-    def forward(self, x: Array, index: Array) -> Array:
-        return array.gather(x, index, self.axis)
-
-    def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
-        blank = zeros(self.shape, dtype=g.dtype, device=g.device)
-        return run(ScatterAdd(self.axis), blank, operands[1], g)
-
-    def tangent(self, tangents: Sequence[Tensor | None], y: Any, *operands: Any) -> Tensor:
-        return run(self, tangents[0], operands[1])
-
-    def saves(self, operand: int) -> frozenset[int]:
-        return frozenset({1})
-
-
-@final
-class ScatterAdd(Op):
-    """y = x; y[i with index[i] at axis] += value[i]"""
-
-    name = "scatter_add"
-
-    def __init__(self, axis: int) -> None:
-        self.axis = axis
-
-    def forward(self, x: Array, index: Array, value: Array) -> Array:
-        result = x.copy()
-        array.scatter(result, index, value, self.axis, "add")
-        return result
-
-    def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
-        return g if operand == 0 else run(Gather(self.axis, g.shape), g, operands[1])
-
-    def tangent(self, tangents: Sequence[Tensor | None], y: Any, *operands: Any) -> Tensor:
-        x, _, value = tangents
+        x, value = tangents
         if value is None:
             assert x is not None
-            return x
-        blank = x if x is not None else zeros(y.shape, dtype=value.dtype, device=value.device)
-        return run(self, blank, operands[1], value)
+            value = zeros((), dtype=x.dtype, device=x.device)
+        return run(self, x, value)
 
-    def saves(self, operand: int) -> frozenset[int]:
-        return frozenset({1, -1})
+
+@final
+class Key:
+    """``x[key]``, taken apart and checked for a tensor like ``x``: a region, then index tensors and
+    masks, each with the first axis of the region it stands for and the number of its axes."""
+
+    def __init__(self, key: Any, x: Tensor) -> None:
+        parts = [_plain(p, x) for p in (key if isinstance(key, tuple) else (key,))]
+        used = sum(_axes(p) for p in parts)
+        if used > x.ndim or sum(p is Ellipsis for p in parts) > 1:
+            raise IndexOutOfBounds(f"[index] {_spell(parts)} does not fit {x.ndim} axes")
+        if not any(p is Ellipsis for p in parts):
+            parts.append(Ellipsis)
+        items: list[Item] = []
+        self.tensors: list[Tensor] = []
+        self.groups: list[tuple[int, int]] = []
+        advanced: list[tuple[int, int]] = []  # (place in the key, axis of the region)
+        axis = kept = 0  # axis of x; of the region
+        for place, part in enumerate(parts):
+            if part is None:
+                items.append(None)
+                kept += 1
+                continue
+            if part is Ellipsis:
+                many = x.ndim - used
+                items += [WHOLE] * many
+            elif isinstance(part, Tensor):
+                many = _axes(part)
+                self._add(part, x, axis, kept, many)
+                advanced.append((place, kept))
+                items += [WHOLE] * many
+            elif isinstance(part, slice):
+                many = 1
+                items.append(_slice(part, x.shape[axis]))
+            else:
+                items.append(_position(part, axis, x.shape))
+                advanced.append((place, kept))
+                axis += 1
+                continue
+            axis, kept = axis + many, kept + many
+        check_shape((1,) * kept, "index")
+        self.region = Region(items)
+        first, last = (advanced[0], advanced[-1]) if advanced else ((0, 0), (0, 0))
+        together = last[0] - first[0] == len(advanced) - 1
+        self.spot = first[1] if together else 0
+
+    def _add(self, part: Tensor, x: Tensor, axis: int, kept: int, many: int) -> None:
+        array.same_device("index", x.array, part.array)
+        if part.dtype is bool_ and part.ndim:
+            if part.shape != x.shape[axis : axis + many]:
+                raise ShapeError(
+                    f"[index] the mask is {part.shape}; its axes of the tensor are "
+                    f"{x.shape[axis : axis + many]}; want equal"
+                )
+        elif part.dtype is not bool_:
+            part = checked(part, x.shape[axis], "index", axis)
+        self.tensors.append(part)
+        self.groups.append((kept, many))
+
+    @property
+    def mask(self) -> Tensor | None:
+        """The mask, if it is all there is beside the region."""
+        only = len(self.tensors) == 1 and self.tensors[0].dtype is bool_
+        return self.tensors[0] if only else None
+
+    @property
+    def is_distinct(self) -> bool:
+        """Can no element be chosen twice?"""
+        return self.mask is not None
+
+    def resolve(self, shape: Shape) -> tuple[Picked, list[Tensor]]:
+        """The places in the region, of this shape, and the index tensors. Masks become the
+        positions of their true elements, whose number is read back."""
+        indices = [flat_nonzero(t) if t.dtype is bool_ else t for t in self.tensors]
+        common = broadcast_shapes(*(i.shape for i in indices), op="index")
+        axes = len(shape) - sum(many for _, many in self.groups)
+        check_shape((1,) * (axes + len(common)), "index")
+        return Picked(tuple(self.groups), self.spot), indices
+
+
+def _plain(part: Any, x: Tensor) -> Any:
+    """``part`` with tensors in place of NumPy arrays, Python integers in place of others, and 0-d
+    tensors in place of bools (which are masks without axes)."""
+    if part is None or part is Ellipsis or isinstance(part, slice):
+        return part
+    if isinstance(part, (bool, np.bool_)):
+        return asarray(bool(part), device=x.device)
+    if isinstance(part, np.ndarray) and part.ndim and part.dtype.kind in "iub":
+        part = asarray(part, device=x.device)
+    if isinstance(part, Tensor) and (part.ndim or part.dtype is bool_):
+        if part.dtype is not bool_ and not part.dtype.is_integer:
+            raise DTypeError(f"[index] the index is {part.dtype}; want an integer type or bool")
+        return part
+    if isinstance(part, np.ndarray) and part.dtype == bool:
+        return asarray(part, device=x.device)
+    try:
+        return operator.index(part)
+    except TypeError:
+        hint = ": use asarray(..., device=)" if isinstance(part, (list, tuple, np.ndarray)) else ""
+        raise DTypeError(
+            f"[index] got {type(part).__name__}; want integers, slices, None, ... or tensors of "
+            f"integers or bool{hint}"
+        ) from None
+
+
+def _axes(part: Any) -> int:
+    """How many axes of the tensor ``part`` stands for."""
+    if part is None or part is Ellipsis:
+        return 0
+    return part.ndim if isinstance(part, Tensor) and part.dtype is bool_ else 1
+
+
+def _slice(part: slice, n: int) -> slice:
+    try:
+        part.indices(n)
+    except TypeError:
+        raise DTypeError(f"[index] got {part}; want integers or None in a slice") from None
+    except ValueError as error:
+        raise InvalidArgument(f"[index] got {part}: {error}") from None
+    return WHOLE if part == WHOLE else part
+
+
+def _position(k: int, axis: int, shape: Shape) -> int:
+    if not -shape[axis] <= k < shape[axis]:
+        raise IndexOutOfBounds(f"[index] {k} is outside axis {axis} of size {shape[axis]}")
+    return k % shape[axis]
+
+
+def _spell(parts: list[Any]) -> str:
+    def one(p: Any) -> str:
+        return "..." if p is Ellipsis else f"tensor {p.shape}" if isinstance(p, Tensor) else str(p)
+
+    return "[" + ", ".join(one(p) for p in parts) + "]"
 
 
 def getitem(x: Tensor, key: Any) -> Tensor:
-    """``x[key]``: basic indexing gives a view; one integer tensor gathers along axis 0; one bool
-    tensor of the shape of ``x`` selects elements (their number is read back to the host).
+    """``x[key]``: integers, slices, None and ``...`` give a view; tensors of integers or bool give
+    a copy of what they choose, as in NumPy, whose arrays are welcome too. A tensor of bool stands
+    for as many axes as it has and chooses where it is true.
 
-    Raises IndexOutOfBounds, DTypeError.
-    """
-    if isinstance(key, Tensor) and key.ndim:
-        return _masked(x, key) if key.dtype is bool_ else take(x, key, axis=0)
-    return run(Index(Region(key, x.shape), x.shape), x)
-
-
-def _masked(x: Tensor, mask: Tensor) -> Tensor:
-    if mask.shape != x.shape:
-        raise ShapeError(f"[index] the mask is {mask.shape}; the tensor is {x.shape}")
-    chosen = np.flatnonzero(mask.numpy())
-    return take(reshape(x, x.size), asarray(chosen, device=x.device), axis=0)
-
-
-def setitem(x: Tensor, key: Any, value: Any) -> None:
-    """``x[key] = value`` for basic keys, or for one bool tensor of the shape of ``x``.
-
-    ``value`` is broadcast to a basic key; with a bool key it is one number or has the shape of
-    ``x``. It is cast to the type of ``x`` unless its kind is higher.
-
-    A tensor outside the graph is written in place. Inside the graph ``x`` becomes the result of an
-    operation, so gradients flow to ``value`` and to what is left of the old ``x``.
-    """
-    if not isinstance(value, Tensor):
-        value = _assigned(x, value)
-    if value.dtype is not x.dtype:
-        if dtype_rank(value.dtype) > dtype_rank(x.dtype):
-            raise DTypeError(f"[index] cannot write {value.dtype} into {x.dtype}; use astype()")
-        value = cast(value, x.dtype)
-    recorded = is_grad_enabled() and (x.requires_grad or value.requires_grad)
-    if x.array.view.has_overlap and not recorded:
-        raise InvalidArgument("[index] cannot write to a broadcast array; copy it first")
-    if recorded and x.requires_grad_:
-        raise GradientError(
-            "[index] a leaf that requires a gradient cannot be changed while recording; "
-            "want `with pb.no_grad():` around the assignment"
-        )
-    if isinstance(key, Tensor) and key.dtype is bool_ and key.ndim:
-        if key.shape != x.shape or (value.ndim and value.shape != x.shape):
-            raise ShapeError(
-                f"[index] the mask is {key.shape}, the value {value.shape}, the tensor {x.shape}; "
-                f"want the tensor's shape (the value may be one number)"
-            )
-        result = where(key, value, x)
-    else:
-        region = Region(key, x.shape)
-        view = region.select(x.array.view)
-        value = broadcast_to(value, view.shape)
-        array.same_device("index", x.array, value.array)
-        if not recorded:
-            x.array.with_view(view).assign(value.array)
-            return
-        result = run(Replace(region), x, value)
-    if recorded:
-        x.array, x.node = result.array, result.node
-    else:
-        x.array.assign(result.array)
-
-
-def _assigned(x: Tensor, value: Any) -> Tensor:
-    """Host data to be written into ``x``: Python numbers take its type, unless of a higher kind."""
-    values = host_values(value)
-    fits = dtype_rank(host_dtype(value, values)) <= dtype_rank(x.dtype)
-    wanted = x.dtype if fits and not hasattr(value, "dtype") else None
-    return asarray(value, dtype=wanted, device=x.device)
-
-
-def dtype_rank(dtype: DType) -> int:
-    """Kinds in the order in which they may be written into each other."""
-    return {"bool": 0, "uint": 1, "int": 1, "float": 2, "complex": 3}[dtype.kind]
-
-
-def _checked(index: Tensor, n: int, op: str) -> Tensor:
-    """``index`` as int64 in [0, n), negative ones counted from the end."""
-    if not index.dtype.is_integer:
-        raise DTypeError(f"[{op}] the index is {index.dtype}; want an integer type")
-    if index.size:
-        low, high = int(min(index)), int(max(index))
-        if low < -n or high >= n:
-            bad = high if high >= n else low
-            raise IndexOutOfBounds(f"[{op}] index {bad} is outside [{-n}, {n})")
-        index = cast(index, int64)
-        return where(index < 0, index + n, index) if low < 0 else index
-    return cast(index, int64)
-
-
-def take(x: Tensor, indices: Tensor, /, *, axis: int | None = None) -> Tensor:
-    """Slices of ``x`` at ``indices`` (of any shape) along ``axis``.
-
-    Negative indices count from the end. ``axis`` may be left out for a vector. Raises
-    IndexOutOfBounds, DTypeError.
-
-    >>> import polyback as pb
-    >>> pb.take(pb.asarray([10, 20, 30]), pb.asarray([2, 0])).tolist()
-    [30, 10]
-    """
-    check_tensors("take", x, indices)
-    if axis is None:
-        if x.ndim != 1:
-            raise InvalidArgument(f"[take] got shape {x.shape}; want axis=")
-        axis = 0
-    spot = normalize_axis(axis, x.ndim, "take")
-    array.same_device("take", x.array, indices.array)
-    index = _checked(indices, x.shape[spot], "take")
-    before, after = x.shape[:spot], x.shape[spot + 1 :]
-    flat = reshape(index, (*(1,) * len(before), index.size, *(1,) * len(after)))
-    wide = broadcast_to(flat, (*before, index.size, *after))
-    result = run(Gather(spot, x.shape), x, wide)
-    return reshape(result, (*before, *indices.shape, *after))
-
-
-def take_along_axis(x: Tensor, indices: Tensor, /, *, axis: int = -1) -> Tensor:
-    """``y[i, j] = x[i, indices[i, j]]`` for the last of two axes, and so on; other axes broadcast.
-
+    Indexes are checked, and true elements counted, on the device; one number is read back.
     Raises IndexOutOfBounds, DTypeError, ShapeError.
-
-    >>> import polyback as pb
-    >>> pb.take_along_axis(pb.asarray([[1, 2], [3, 4]]), pb.asarray([[1], [0]])).tolist()
-    [[2], [3]]
     """
-    check_tensors("take_along_axis", x, indices)
-    if x.ndim != indices.ndim:
-        raise ShapeError(f"[take_along_axis] {x.shape} and {indices.shape} differ in axes")
-    spot = normalize_axis(axis, x.ndim, "take_along_axis")
-    array.same_device("take_along_axis", x.array, indices.array)
-    index = _checked(indices, x.shape[spot], "take_along_axis")
-    others = [(*t.shape[:spot], 1, *t.shape[spot + 1 :]) for t in (x, index)]
-    shape = list(broadcast_shapes(*others, op="take_along_axis"))
-    shape[spot] = index.shape[spot]
-    index = broadcast_to(index, shape)
-    shape[spot] = x.shape[spot]
-    return run(Gather(spot, tuple(shape)), broadcast_to(x, shape), index)
-
-
-def one_hot(indices: Tensor, num_classes: int, /, *, dtype: Any = DEFAULT_FLOAT) -> Tensor:
-    """``y[..., c] = 1 where indices[...] == c, else 0``. Raises IndexOutOfBounds, DTypeError.
-
-    >>> import polyback as pb
-    >>> pb.one_hot(pb.asarray([1, 0]), 2).tolist()
-    [[0.0, 1.0], [1.0, 0.0]]
-    """
-    check_tensors("one_hot", indices)
-    (num_classes,) = check_shape((num_classes,), "one_hot")
-    index = _checked(indices, num_classes, "one_hot")
-    spots = arange(num_classes, device=indices.device)
-    return cast(expand_dims(index, -1) == spots, dtype_of(dtype))
+    parts = Key(key, x)
+    if not parts.region.is_whole or not parts.tensors:
+        x = run(Index(parts.region, x.shape), x)
+    if not parts.tensors:
+        return x
+    places, indices = parts.resolve(x.shape)
+    return run(Gather(places, x.shape), x, *indices)

@@ -8,7 +8,7 @@ from polyback import array
 from polyback.array import Array
 from polyback.errors import InvalidArgument
 from polyback.frontend.checks import check_tensors
-from polyback.frontend.functions.indexing import take_along_axis
+from polyback.frontend.functions.gathering import take_along_axis
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
 from polyback.view import normalize_axis
