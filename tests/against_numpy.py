@@ -61,3 +61,12 @@ def close(got: pb.Tensor, want: Any, dtype: DType | None = None, ulp: float = 16
     np.testing.assert_allclose(
         got.numpy().astype(wide), want.astype(wide), rtol=0, atol=float(ulp * unit * largest)
     )
+
+
+def extreme(a: Any, b: Any, mode: str) -> Any:
+    """The "min" or "max" of two: NaN before all numbers, -0 below +0."""
+    if a != a or b != b:
+        return a if a != a else b
+    if a == b:
+        return a if np.signbit(a) == (mode == "min") else b
+    return max(a, b) if mode == "max" else min(a, b)

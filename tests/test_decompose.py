@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import ml_dtypes
 import numpy as np
 import pytest
+from against_numpy import extreme
 from extra_devices import caps, extra_device
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -154,15 +155,6 @@ def test_scatter_with_min_and_max_keeps_the_extreme(
         to = (*spot[:axis], index[spot], *spot[axis + 1 :])
         want[to] = extreme(want[to], values[spot], mode)
     assert bits(want) == got
-
-
-def extreme(a: np.generic, b: np.generic, mode: str) -> np.generic:
-    """NaN before all numbers, -0 below +0."""
-    if a != a or b != b:
-        return a if a != a else b
-    if a == b:
-        return a if np.signbit(a) == (mode == "min") else b
-    return max(a, b) if mode == "max" else min(a, b)
 
 
 @HYPOTHESIS

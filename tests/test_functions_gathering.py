@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from against_numpy import FLOATS, REAL, same, sample
+from against_numpy import FLOATS, REAL, extreme, same, sample
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -78,13 +78,17 @@ def test_one_hot(device: str) -> None:
 def scattered(x: np.ndarray, index: np.ndarray, values: Any, axis: int, mode: str) -> np.ndarray:
     """One element after the other."""
     result = x.copy()
-    combine = {"add": np.add, "min": np.minimum, "max": np.maximum}.get(mode)
     wide = np.broadcast_to(values, index.shape)
     for spot in np.ndindex(*index.shape):
         to = list(spot)
         to[axis] = index[spot]
         old = result[tuple(to)]
-        result[tuple(to)] = wide[spot] if combine is None else combine(old, wide[spot])
+        new = wide[spot]
+        if mode == "add":
+            new = old + new
+        elif mode != "set":
+            new = extreme(old, new, mode)
+        result[tuple(to)] = new
     return result
 
 
