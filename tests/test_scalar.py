@@ -24,7 +24,10 @@ from polyback.scalar import REDUCTIONS, TABLE, Scalar, reduction_named, row_name
 
 REFERENCE = "numpy_ref"
 BUILDING_BLOCKS = {"const", "iota", "cast"}
-FORMULAS = {"leaky_relu", "silu", "gelu", "elu", "softplus", "clip"}  # over rows, in activation
+FORMULAS = {  # over rows, in activation
+    "leaky_relu", "silu", "gelu", "elu", "selu", "softplus", "mish", "log_sigmoid", "clip",
+    "hardtanh", "relu6",
+}  # fmt: skip
 ROWS = pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 
 # Not differentiable on purpose: piecewise constant, not real-valued, or complex only.

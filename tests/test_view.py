@@ -146,6 +146,7 @@ def same_size(draw: st.DrawFn, size: int) -> tuple[int, ...]:
         n = draw(st.sampled_from([k for k in range(2, size + 1) if size % k == 0]))
         parts.append(n)
         size //= n
+    parts += [size] if size > 1 else []
     return tuple(draw(st.permutations([*parts, *([1] * draw(st.integers(0, 2)))])))
 
 
