@@ -28,6 +28,7 @@ from polyback.errors import (
     IndexOutOfBounds as IndexOutOfBounds,
     InterchangeError as InterchangeError,
     InvalidArgument as InvalidArgument,
+    LinAlgError as LinAlgError,
     OutOfMemory as OutOfMemory,
     PolybackError as PolybackError,
     ProtocolMismatch as ProtocolMismatch,
@@ -53,6 +54,7 @@ from polyback.frontend.transforms import jvp as jvp
 from polyback.frontend.transforms import value_and_grad as value_and_grad
 from polyback.frontend.transforms import vjp as vjp
 from polyback.frontend import data as data
+from polyback.frontend import linalg as linalg
 from polyback.frontend import nn as nn
 from polyback.frontend import optim as optim
 from polyback.frontend import random as random

@@ -35,6 +35,10 @@ class GradientError(PolybackError, RuntimeError):
     """Differentiation that cannot be done: no graph, no gradient rule, or a modified operand."""
 
 
+class LinAlgError(PolybackError, ValueError):
+    """A matrix without what was asked for: singular, not positive definite, no convergence."""
+
+
 class DataError(PolybackError, ValueError):
     """A truncated, corrupt or unexpected data file."""
 

@@ -2,7 +2,7 @@
 
 The policy is ``config().fallback``: ``forbid`` raises UnsupportedOp, ``warn`` (the default) warns
 once per operation, ``allow`` is quiet. Every fallback is entered in a ledger with the bytes that
-moved, both ways.
+moved, both ways. (What runs on the host by design is in the ledger too: :mod:`polyback.host`.)
 
 What moves are plain ranges of bytes, one per buffer, from the first element that any operand
 touches to the last, so that the device is asked for nothing but download and upload: it need not
@@ -31,12 +31,16 @@ if TYPE_CHECKING:
 @final
 @dataclass
 class LedgerEntry:
-    """How often an operation of a device ran on the host, and the bytes moved for it."""
+    """How often an operation of a device ran on the host, and the bytes moved for it.
+
+    ``by_design``: it does so for every device (see :mod:`polyback.host`); nothing is missing.
+    """
 
     device: str
     op: str
     count: int = 0
     nbytes: int = 0
+    by_design: bool = False
 
 
 _LEDGER: Final[dict[tuple[str, str], LedgerEntry]] = {}
@@ -45,7 +49,7 @@ _LOCK: Final = threading.Lock()
 
 
 def fallback_ledger() -> list[LedgerEntry]:
-    """All fallbacks of this process so far, the most bytes first."""
+    """All work that ran on the host for a device so far, in this process, the most bytes first."""
     with _LOCK:
         return sorted(_LEDGER.values(), key=lambda entry: -entry.nbytes)
 
@@ -88,7 +92,13 @@ def run_on_host(
     finally:
         for copy in copies.values():
             copy.free()
-    _enter(str(device), what, moved)
+    if enter(str(device), what, moved):
+        warnings.warn(
+            f"[{what}] {device} does not offer it; it runs on the host reference "
+            f"({moved} bytes moved; further uses are counted in pb.fallback_ledger())",
+            FallbackWarning,
+            stacklevel=_user_level(),
+        )
 
 
 @final
@@ -140,22 +150,17 @@ class _HostCopy:
             self.host.protocol.free(self.copy)
 
 
-def _enter(device: str, op: str, nbytes: int) -> None:
+def enter(device: str, op: str, nbytes: int, *, by_design: bool = False) -> bool:
+    """Write one use into the ledger. Does it call for a warning?"""
     key = (device, op)
     with _LOCK:
-        entry = _LEDGER.setdefault(key, LedgerEntry(device, op))
+        entry = _LEDGER.setdefault(key, LedgerEntry(device, op, by_design=by_design))
         entry.count += 1
         entry.nbytes += nbytes
-        warn = config().fallback == "warn" and key not in _WARNED
+        warn = config().fallback == "warn" and key not in _WARNED and not by_design
         if warn:
             _WARNED.add(key)
-    if warn:
-        warnings.warn(
-            f"[{op}] {device} does not offer it; it runs on the host reference "
-            f"({nbytes} bytes moved; further uses are counted in pb.fallback_ledger())",
-            FallbackWarning,
-            stacklevel=_user_level(),
-        )
+    return warn
 
 
 def _user_level() -> int:

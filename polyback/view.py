@@ -233,6 +233,16 @@ class View:
             self.offset,
         )
 
+    def diagonal(self, offset: int) -> View:
+        """The diagonal of the last two axes that starts at column ``offset`` (below 0: at row
+        ``-offset``), as one axis."""
+        *batch, rows, columns = self.shape
+        *strides, down, right = self.strides
+        row, column = max(-offset, 0), max(offset, 0)
+        length = max(min(rows - row, columns - column), 0)
+        start = self.offset + (row * down + column * right if length else 0)
+        return View((*batch, length), (*strides, down + right), start)
+
     def reshape(self, shape: Shape) -> View | None:
         """The same elements in row-major order with another shape; None if that needs a copy."""
         if self.is_contiguous:

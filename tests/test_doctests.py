@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import pkgutil
 
 import pytest
@@ -26,8 +27,9 @@ def test_every_public_function_has_an_example() -> None:
     from polyback.frontend import functions
 
     finder = doctest.DocTestFinder(recurse=False)
+    public = [getattr(functions, n) for n in functions.__all__]
+    public += [f for f in vars(pb.linalg).values() if inspect.isfunction(f)]
     without = [
-        n for n in functions.__all__
-        if not any(t.examples for t in finder.find(getattr(functions, n), n))
-    ]  # fmt: skip
+        f.__name__ for f in public if not any(t.examples for t in finder.find(f, f.__name__))
+    ]
     assert not without

@@ -27,7 +27,16 @@ FORMULAS: dict[str, tuple[Callable[..., pb.Tensor], Callable[[np.ndarray], np.nd
     ),
     "elu": (pb.elu, lambda x: np.where(x > 0, x, np.expm1(x))),
     "elu 0.5": (lambda x: pb.elu(x, 0.5), lambda x: np.where(x > 0, x, 0.5 * np.expm1(x))),
+    "selu": (
+        pb.selu,
+        lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(x)),
+    ),
     "softplus": (pb.softplus, lambda x: np.log1p(np.exp(x))),
+    "softplus 2": (lambda x: pb.softplus(x, 2.0), lambda x: np.log1p(np.exp(2 * x)) / 2),
+    "log_sigmoid": (pb.log_sigmoid, lambda x: -np.log1p(np.exp(-x))),
+    "mish": (pb.mish, lambda x: x * np.tanh(np.log1p(np.exp(x)))),
+    "hardtanh": (lambda x: pb.hardtanh(x, -0.5, 3.0), lambda x: np.clip(x, -0.5, 3.0)),
+    "relu6": (pb.relu6, lambda x: np.clip(x, 0, 6)),
     "erf": (pb.erf, ERF),
     "clip": (lambda x: pb.clip(x, -1.0, 2.5), lambda x: np.clip(x, -1, 2.5)),
 }
@@ -87,3 +96,20 @@ def test_clip_leaves_sides_open_and_takes_tensors(device: str) -> None:
 def test_an_unknown_approximation_is_an_error(device: str) -> None:
     with pytest.raises(pb.InvalidArgument, match=r"\[gelu\] approximate='fast'; want 'none' or"):
         pb.gelu(pb.ones(1, device=device), "fast")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("f", "at", "slope"),
+    [
+        (pb.relu, 0.0, 0.0),
+        (pb.leaky_relu, 0.0, 0.01),
+        (pb.elu, 0.0, 1.0),
+        (pb.selu, 0.0, 1.0507009873554805 * 1.6732632423543772),
+        (pb.hardtanh, 1.0, 0.0),
+        (pb.hardtanh, -1.0, 0.0),
+        (pb.relu6, 6.0, 0.0),
+    ],
+)
+def test_slopes_at_the_kinks_are_those_of_the_side_that_the_docstring_names(device, f, at, slope):
+    x = pb.asarray(at, dtype=pb.float64, device=device)
+    assert float(pb.grad(f)(x)) == pytest.approx(slope, rel=1e-15)

@@ -6,8 +6,8 @@ row needs nothing here unless it needs a new function there.
 
     ops_<group>.inc      the kernels, one file per group so that they compile in parallel
     ops_list.inc         PB_OP(name, function): every name the device claims, and what runs it
-    reduce_<group>.inc   what fold.inc needs to make the kernels of one (reduction, type)
-    reduce_list.inc      PB_REDUCE(name, function)
+    reduce_<group>.inc   what reduction.inc needs to make the kernels of one (reduction, type)
+    reduce_list.inc      PB_REDUCE(name, function, scans, places)
 
 Names that mean the same bits share one function: signed and unsigned addition, ``where`` of any
 type of one size, and so on.
@@ -156,15 +156,50 @@ def kernels(patched: set[str]) -> Iterator[tuple[str, str, Kernel]]:
             yield name, function, ("cast", text)
 
 
+def accumulator(op: Reduction, dtype: DType) -> str:
+    """What scan.inc needs besides: how ``op`` runs along a lane (see there)."""
+    floating, real = dtype.kind in ("float", "complex"), dtype.kind == "float"
+    adds = op is scalar.SUM and floating
+    wider = {"f32": "double", "c64": "double _Complex"}.get(dtype.code) if adds else None
+    identity = "(first)" if op.identity is None else f"{'-0.0' if adds else int(op.identity)}"
+    combine = row_text(op.combine, ["(a)", "(b)"], dtype)
+    if op.identity is None and real:  # the sign of zero is open: fewer instructions
+        combine = "(BEATS(b, a) | ((b) != (b)) ? (b) : (a))"
+    facts = {
+        "RUN(a, b)": combine,
+        "ACC": wider or C_TYPES[dtype.code],
+        "IDENTITY(first)": identity,
+        "COMPENSATED": (1 if real else 2) if adds and wider is None else 0,
+        "CHAINED": int(real and (wider is not None or op.identity is None)),
+        "SPLITS": int(op is not scalar.PROD or not floating),
+    }
+    return "".join(f"#define {name} {value}\n" for name, value in facts.items())
+
+
 def reduction_part(op: Reduction, dtype: DType, function: str) -> str:
-    """The macros that fold.inc turns into the kernels of ``op`` on ``dtype``."""
+    """The macros that reduction.inc turns into the kernels of ``op`` on ``dtype``."""
     start = "(first)" if op.identity is None else int(op.identity)
     combine = row_text(op.combine, ["(a)", "(b)"], dtype)
-    return (
+    text = (
         f"#define NAME(part) OP({function}_##part)\n#define TYPE {C_TYPES[dtype.code]}\n"
         f"#define COMBINE(a, b) {combine}\n#define START(first) {start}\n"
-        '#include "../simd/fold.inc"\n'
     )
+    if scans(op):
+        text += accumulator(op, dtype)
+    if places(op):
+        sign = ">" if op is scalar.MAX else "<"
+        text += f"#define BEATS(a, b) ((a) {sign} (b))\n#define AT int{8 * dtype.itemsize}_t\n"
+    return text + '#include "../simd/reduction.inc"\n'
+
+
+def scans(op: Reduction) -> bool:
+    """Is there a running ``op``?"""
+    return op not in (scalar.ANY, scalar.ALL_OF)
+
+
+def places(op: Reduction) -> bool:
+    """Is one of the elements the result, so that it has a place?"""
+    return op in (scalar.MIN, scalar.MAX)
 
 
 def reductions() -> Iterator[tuple[str, str, Kernel]]:
@@ -175,7 +210,8 @@ def reductions() -> Iterator[tuple[str, str, Kernel]]:
                 serves = canonical(op.combine, dtype)
                 function = f"{op.name}_{serves.code}"
                 part = reduction_part(op, serves, function)
-                yield f"{op.name}_{dtype.code}", function, (group_of(serves), part)
+                kinds = f"{function}, {int(scans(op))}, {int(places(op))}"
+                yield f"{op.name}_{dtype.code}", kinds, (group_of(serves), part)
 
 
 def write(

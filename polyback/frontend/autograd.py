@@ -42,6 +42,11 @@ def set_grad_enabled(enabled: bool) -> Iterator[None]:
         _ENABLED.reset(token)
 
 
+def next_number() -> int:
+    """A number for what is recorded next: all later nodes have larger ones."""
+    return next(_COUNTER)
+
+
 def no_grad() -> Any:
     """Record nothing inside a ``with`` block.
 
@@ -65,7 +70,9 @@ class Node:
         self.number = next(_COUNTER)
         self.op = op
         self.used = False
-        edges, shapes, needed = [], [], set[int]()
+        edges: list[Any] = []
+        shapes: list[Any] = []  # None: the rule gives the right one
+        needed = set[int]()
         for k, x in enumerate(operands):
             array = getattr(x, "array", None)
             edge = None if array is None else x.node or (x if x.requires_grad_ else None)
@@ -88,7 +95,7 @@ class Node:
             )
         y = None
         if self.output is not None:
-            _check_version(self.op, *self.output)
+            check_version(self.op, *self.output)
             y = Tensor(self.output[0], node=self)
         operands = [s and s.restore(self.op, e) for s, e in zip(self.saved, self.edges)]
         return y, operands
@@ -114,13 +121,14 @@ class _Saved:
 
         if self.version < 0:
             return self.value
-        _check_version(op, self.value, self.version)
+        check_version(op, self.value, self.version)
         if isinstance(edge, Tensor):
             return edge
         return Tensor(self.value, node=edge)
 
 
-def _check_version(op: Op, array: Array, version: int) -> None:
+def check_version(op: Op, array: Array, version: int) -> None:
+    """Raises GradientError if ``array`` was written to since it had this ``version``."""
     if array.version != version:
         raise GradientError(
             f"[backward] a value that the gradient of {op.name} needs was modified in place "
@@ -170,9 +178,9 @@ def backward(
     return sums
 
 
-def _unbroadcast(gradient: Tensor, shape: tuple[int, ...]) -> Tensor:
+def _unbroadcast(gradient: Tensor, shape: tuple[int, ...] | None) -> Tensor:
     """Sum over the axes that broadcasting added or stretched; repeat where a rule gave less."""
-    if gradient.shape == shape:
+    if shape is None or gradient.shape == shape:
         return gradient
     from polyback.frontend.functions import broadcast_to, reshape, sum
 
@@ -200,3 +208,15 @@ def subgraph(outputs: Iterable[Tensor], stop: set[int]) -> tuple[list[Node], lis
         else:
             leaves[id(edge)] = edge
     return sorted(nodes.values(), key=lambda n: n.number), list(leaves.values())
+
+
+def push_forward(outputs: Iterable[Tensor], known: dict[int, Tensor]) -> dict[int, Tensor]:
+    """Tangents by edge, from those in ``known`` on: each operation below ``outputs`` pushes them
+    on, in order of execution."""
+    nodes, _ = subgraph(outputs, set(known))
+    for node in nodes:
+        parts = [None if e is None else known.get(id(e)) for e in node.edges]
+        if any(p is not None for p in parts):
+            value, operands = node.values()
+            known[id(node)] = node.op.tangent(parts, value, *operands)
+    return known

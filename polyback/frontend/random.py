@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final, final
 
 from polyback import array
@@ -25,6 +27,8 @@ from polyback.philox import random_words
 from polyback.view import Shape, check_shape
 
 WORDS: Final = 4  # per block
+Draws = list[tuple["Generator", dict[str, int]]]  # generators, and where they stood at first
+_DRAWS: Final[ContextVar[Draws | None]] = ContextVar("polyback_draws", default=None)
 
 
 @final
@@ -55,6 +59,9 @@ class Generator:
 
     def _words(self, count: int, device: Where) -> Array:
         where = get_device(self.device if device is None else device)
+        draws = _DRAWS.get()
+        if draws is not None and all(generator is not self for generator, _ in draws):
+            draws.append((self, self.state_dict()))
         words = random_words(where, count, self.seed, self.position)
         self.position += -(-count // WORDS)
         return words
@@ -185,3 +192,29 @@ def manual_seed(seed: int) -> Generator:
     """
     _DEFAULT[:] = [Generator(seed)]
     return _DEFAULT[0]
+
+
+@contextmanager
+def watched() -> Iterator[Draws]:
+    """Note which generators are drawn from inside a ``with`` block, and where they stood."""
+    outer, draws = _DRAWS.get(), list[tuple[Generator, dict[str, int]]]()
+    token = _DRAWS.set(draws)
+    try:
+        yield draws
+    finally:
+        _DRAWS.reset(token)
+        if outer is not None:
+            outer += [d for d in draws if all(d[0] is not known for known, _ in outer)]
+
+
+@contextmanager
+def replayed(draws: Draws) -> Iterator[None]:
+    """Draw the same numbers again inside a ``with`` block; afterwards all is as before."""
+    now = [(generator, generator.state_dict()) for generator, _ in draws]
+    try:
+        for generator, state in draws:
+            generator.load_state_dict(state)
+        yield
+    finally:
+        for generator, state in now:
+            generator.load_state_dict(state)

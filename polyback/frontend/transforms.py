@@ -12,7 +12,7 @@ from typing import Any, final
 
 from polyback.array import Array
 from polyback.errors import DTypeError, GradientError, ShapeError
-from polyback.frontend.autograd import backward, set_grad_enabled, subgraph
+from polyback.frontend.autograd import backward, push_forward, set_grad_enabled, subgraph
 from polyback.frontend.functions import ones_like, zeros_like
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
@@ -156,14 +156,10 @@ def jvp(
     with set_grad_enabled(True):
         y = f(*inputs)
     known: dict[int, Tensor] = {id(x.edge): t for x, t in zip(inputs, tangents, strict=True)}
-    nodes, leaves = subgraph([y], set(known))
+    _, leaves = subgraph([y], set(known))
     outer = bool(leaves) or any(x.edge is not None for x in (*primals, *tangents))
     with set_grad_enabled(outer):
-        for node in nodes:
-            parts = [None if e is None else known.get(id(e)) for e in node.edges]
-            if any(p is not None for p in parts):
-                value, operands = node.values()
-                known[id(node)] = node.op.tangent(parts, value, *operands)
+        push_forward([y], known)
     tangent = known.get(id(y.edge))
     result = zeros_like(y) if tangent is None else tangent
     return (y if outer else y.detach()), result

@@ -22,10 +22,10 @@ from polyback.dtype import DType
 from polyback.simt.dialect import Dialect
 from polyback.simt.driver import Kernel
 from polyback.simt.geometry import decode
-from polyback.simt.lanes import fold
+from polyback.simt.lanes import COLUMNS
+from polyback.simt.teams import fold
 from polyback.simt.vectors import vector_words
 
-COLUMNS: Final = 64
 BLOCK: Final = 512  # elements whose largest key is found before they are searched
 
 HELPERS: Final = Template("""\
@@ -36,7 +36,7 @@ ${function}bool pb_better(${T} a, ${T} b) { return a > b || (a != a && b == b); 
 # place, and to the same element of ``keys`` its key if ``keep``. With ``look_up`` x holds the keys
 # of chunks, and ``places`` their places in the same layout. Table: x, out.
 HEAD: Final = """\
-${kernel} ${name}(${source} x, ${long} o, ${places} out, ${long} q, ${target} keys,
+${kernel} argreduce(${source} x, ${long} o, ${places} out, ${long} q, ${target} keys,
     ${known} places, ${T} turn, int keep, int look_up, ${long} n, ${long} span, ${long} length,
     ${long} chunk, ${long} step, ${table})
 {
@@ -106,33 +106,29 @@ ${one_row_apart}
     }
 }
 """
-    + HEAD.replace("${name}", "argreduce_along")
+    + HEAD
     + """\
-    ${long} j = (${long})${group} * span, last = min(n, j + span);
-    for (; j < last; j++) {
-${decode_row}
+    if (span == 0) {
+        int outer = (int)table[0];
+        ${long} across = table[1], blocks = (across + ${columns} - 1) / ${columns};
+        ${long} at = ${group} % blocks * ${columns}, j = ${group} / blocks * across + at;
+        int width = (int)min((${long})${columns}, across - at), first[${columns}];
+${decode_inner}
+        ${source} from = x + o + fx + start * step;
+        ${long} beside = table[2 + outer], apart = table[3 + 2 * outer];
+        pb_across(from, step, beside, (int)(stop - start), width, turn, first);
+        for (int k = 0; k < width; k++) {
+            ${long} r = start + first[k], to = q + fo + k * apart;
+            out[to] = look_up ? places[o + fx + k * beside + r * step] : r;
+            if (keep) keys[to] = pb_key(from[k * beside + first[k] * step], turn);
+        }
+    }
+    for (${long} j = (${long})${group} * span; j < min(n, (${long})(${group} + 1) * span); j++) {
+${decode_inner}
         ${source} from = x + o + fx + start * step;
         ${long} r = start + pb_along(from, step, stop - start, turn);
         out[q + fo] = look_up ? places[o + fx + r * step] : r;
         if (keep) keys[q + fo] = pb_key(from[(r - start) * step], turn);
-    }
-}
-"""
-    + HEAD.replace("${name}", "argreduce_across")
-    + """\
-    int outer = (int)table[0];
-    ${long} across = table[1], blocks = (across + ${columns} - 1) / ${columns};
-    ${long} at = ${group} % blocks * ${columns}, j = ${group} / blocks * across + at;
-    int width = (int)min((${long})${columns}, across - at), first[${columns}];
-${decode}
-    ${source} from = x + o + fx + start * step;
-    ${long} beside = table[2 + outer], apart = table[3 + 2 * outer];
-    pb_across(from, step, beside, (int)(stop - start), width, turn, first);
-    for (int k = 0; k < width; k++) {
-        ${long} r = start + first[k];
-        ${long} to = q + fo + k * apart;
-        out[to] = look_up ? places[o + fx + k * beside + r * step] : r;
-        if (keep) keys[to] = pb_key(from[k * beside + first[k] * step], turn);
     }
 }
 """
@@ -144,7 +140,7 @@ GPU: Final = Template(
 ${header}
 ${helpers}
 """
-    + HEAD.replace("${name}", "argreduce")
+    + HEAD
     + """\
 ${cells}
     int id = ${local_id}, team = (int)span;
@@ -179,17 +175,18 @@ _ONE_ROW: Final = Template("""\
             }""")
 
 
-def argreduce_kernel(dtype: DType, across: bool, dialect: Dialect, group: int) -> Kernel:
-    """Places of the largest keys; ``across`` is for a CPU only."""
+def argreduce_kernel(dtype: DType, dialect: Dialect, group: int) -> Kernel:
+    """Places of the largest keys."""
     words = _words(dtype, dialect)
     if group > 1:
-        kind = words["T"]
-        variables = [(kind, "most"), (dialect.long, "first")]
-        cells, join = fold(dialect, group, variables, JOIN)
-        source = GPU.substitute(words, cells=cells, join=join, size=str(group))
-        return _kernel("argreduce", source, dtype, group)
-    source = CPU.substitute(words, **_vector_words(dtype, dialect))
-    return _kernel("argreduce_across" if across else "argreduce_along", source, dtype, 1)
+        variables = [(words["T"], "most"), (dialect.long, "first")]
+        found = fold(dialect, group, variables, JOIN)
+        source = GPU.substitute(words, cells=found.cells, join=found.text, size=str(group))
+    else:
+        source = CPU.substitute(words, **_vector_words(dtype, dialect))
+    numbers = (dtype.code, "i32", "i32", *["i64"] * 5)
+    arguments = ("*", "i64", "*", "i64", "*", "*", *numbers, "*")
+    return Kernel("argreduce", source, arguments, group)
 
 
 def turn(dtype: DType, smallest: bool) -> int | float:
@@ -197,11 +194,6 @@ def turn(dtype: DType, smallest: bool) -> int | float:
     if dtype.is_floating:
         return -1.0 if smallest else 1.0
     return 0 if not smallest else -1 if dtype.kind == "int" else 2 ** (8 * dtype.itemsize) - 1
-
-
-def _kernel(name: str, source: str, dtype: DType, group: int) -> Kernel:
-    numbers = (dtype.code, "i32", "i32", *["i64"] * 5)
-    return Kernel(name, source, ("*", "i64", "*", "i64", "*", "*", *numbers, "*"), group)
 
 
 def _words(dtype: DType, dialect: Dialect) -> dict[str, str]:
@@ -218,7 +210,7 @@ def _words(dtype: DType, dialect: Dialect) -> dict[str, str]:
             "places": f"{dialect.memory}{dialect.long} *",
             "known": f"{dialect.memory}const {dialect.long} *",
             "decode": "\n".join("    " + line for line in lines),
-            "decode_row": "\n".join("        " + line for line in lines),
+            "decode_inner": "\n".join("        " + line for line in lines),
         }
     )
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from polyback.device import Caps, Device, Operand
 from polyback.dtype import DType, int64
 from polyback.errors import DeviceClosed, InvalidArgument, UnsupportedOp
-from polyback.feature_check import check_argreduce
+from polyback.feature_check import check_argreduce, check_scan
 from polyback.features import MemoryStats
 from polyback.operand_check import check_elementwise, check_matmul, check_reduce
 from polyback.program import Number, Program, copy_program
@@ -24,10 +24,11 @@ from polyback.simt.launcher import Launcher
 from polyback.simt.locator import Locator
 from polyback.simt.multiplier import Multiplier
 from polyback.simt.reducer import Reducer
+from polyback.simt.scanner import Scanner
 from polyback.view import View
 
 FEATURES: Final = frozenset(
-    {"reduce_fused", "gather", "scatter", "argsort", "argreduce", "memory_stats"}
+    {"reduce_fused", "gather", "scatter", "argsort", "argreduce", "scan", "memory_stats"}
 )
 
 
@@ -43,6 +44,7 @@ class SimtDevice(Device):
         self._multiplier = Multiplier(self._launcher, self._reducer)
         self._indexer = Indexer(self._launcher)
         self._locator = Locator(self._launcher)
+        self._scanner = Scanner(self._launcher, self._reducer)
         self._closed = False
 
     @property
@@ -151,6 +153,12 @@ class SimtDevice(Device):
         self._check_open()
         check_argreduce(self._caps, op, out, x, axis)
         self._locator.argreduce(op, out, x, axis)
+
+    def scan(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
+        """Feature."""
+        self._check_open()
+        check_scan(self._caps, op, out, x, axis)
+        self._scanner.scan(op, out, x, axis)
 
     # --- checks --------------------------------------------------------------------------------
 

@@ -62,8 +62,7 @@ class Dialect:
     builtins: Mapping[str, Mapping[str, str]]  # dtype code -> {function of scalar.py: its name}
     multiply_add: str  # {a} {b} {c}: one rounding where the machine has it; matrix products only
     contract: str = ""  # line that lets the compiler join a * b + c, before matrix products
-    shuffle_xor: str | None = None  # {x} of the work-item whose place differs in the bits {n}
-    shuffle_up: str | None = None  # {x} of the work-item {n} before in the warp
+    shuffle: str | None = None  # {x} of the work-item at place {n}, modulo ``warp``, of the warp
     warp: int = 1  # work-items that run in step
     wide: Wide | None = None
     overrides: Mapping[tuple[str, str], str] = field(default_factory=dict)  # (row, code) -> C text

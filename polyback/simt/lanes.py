@@ -1,8 +1,9 @@
-"""Operations along one axis: where lanes lie, and how many work-items make one.
+"""Operations along one axis: where lanes lie, and how they are shared out.
 
 A *lane* is all positions along the axis with the other indexes fixed. Lanes are independent, so the
 other axes are merged, and put in the order in which they lie in memory: neighbouring lanes are
-neighbours there too.
+neighbours there too. Long lanes are cut into *chunks*, by the shapes alone, so that results have
+the same bits on any number of cores.
 """
 
 from __future__ import annotations
@@ -10,14 +11,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, final
+from typing import Any, Final, final
 
 from polyback.device import Operand
-from polyback.simt.dialect import Dialect
 from polyback.simt.geometry import Machine, Strides, Walk, blocks, merge
 from polyback.view import Shape, View
 
-MANY_LANES: Final = 1 << 13  # so many keep a GPU busy with a work-item each
+COLUMNS: Final = 64  # lanes that a work-item of a CPU takes side by side
+CPU_TASKS: Final = 16  # pieces that a CPU's work is cut into if they do not get too short
+CPU_CHUNK: Final = 1 << 14  # elements of a work-item, at least
+CPU_SPAN: Final = 1 << 16  # elements of a work-item that takes several short lanes
+GPU_ITEMS: Final = 1 << 18  # work-items that keep a GPU busy
+MANY_LANES: Final = 1 << 13  # from so many on a GPU's work-item takes one alone
+LONG_CHUNK: Final = 512  # chunks are multiples of it
 
 
 @final
@@ -35,13 +41,42 @@ class Lanes:
         """The number of lanes."""
         return self.walk.size
 
-    def team(self, machine: Machine, each: int) -> int:
-        """How many work-items of a GPU make one lane, ``each`` elements apiece or more: a power of
-        two; one where neighbouring work-items then read neighbouring memory."""
+    def share(self, machine: Machine, each: int) -> Share:
+        """Who makes what; a GPU's work-item gets ``each`` elements before another one helps."""
+        if not machine.is_cpu:
+            return self._on_gpu(machine, each)
+        if self.across:
+            last = self.walk.shape[-1]
+            groups = self.count // last * blocks(last, COLUMNS)
+            return Share(groups, 0, self._chunk(blocks(CPU_TASKS, groups), CPU_CHUNK // COLUMNS))
+        span = max(1, min(CPU_SPAN // max(1, self.length), blocks(self.count, CPU_TASKS)))
+        chunk = self._chunk(blocks(CPU_TASKS, self.count), CPU_CHUNK)
+        return Share(blocks(self.count, span), span, chunk)
+
+    def _on_gpu(self, machine: Machine, each: int) -> Share:
+        """A team of a power of two work-items takes a lane; one alone where neighbouring work-items
+        then read neighbouring memory."""
+        team = min(machine.group, 1 << (blocks(self.length, each) - 1).bit_length())
         if self.across and self.count >= MANY_LANES:
-            return 1
-        wanted = blocks(self.length, each)
-        return min(machine.group, 1 << max(0, wanted - 1).bit_length())
+            team = 1
+        groups = blocks(self.count, machine.group // team)
+        return Share(groups, team, self._chunk(blocks(GPU_ITEMS, self.count * team), 32 * team))
+
+    def _chunk(self, wanted: int, least: int) -> int:
+        splits = min(wanted, self.length // max(least, LONG_CHUNK), 65535)
+        return blocks(blocks(self.length, splits), LONG_CHUNK) * LONG_CHUNK if splits > 1 else 0
+
+
+@final
+@dataclass(frozen=True)
+class Share:
+    """``groups`` along the first axis of a grid. ``span``: the lanes of a CPU's work-item one after
+    another, 0 where it takes COLUMNS at once; the work-items of a lane on a GPU. ``chunk``: the
+    elements of a lane that are taken in one go, 0 if that is all."""
+
+    groups: int
+    span: int
+    chunk: int
 
 
 def lanes(operands: Sequence[Operand], axis: int) -> Lanes:
@@ -59,91 +94,14 @@ def _lanes(shape: Shape, strides: tuple[Strides, ...], axis: int) -> Lanes:
     return Lanes(walk, shape[axis], tuple(s[axis] for s in strides), across)
 
 
-def lane_last(shape: Shape, axis: int) -> View:
+def resized(shape: Shape, axis: int, size: int) -> Shape:
+    """``shape`` with another size at ``axis``."""
+    return (*shape[:axis], size, *shape[axis + 1 :])
+
+
+def lane_last(buffer: Any, like: Operand, shape: Shape, axis: int) -> Operand:
     """``shape`` in a buffer of its own, in which the elements of a lane are neighbours."""
     last = len(shape) - 1
     stored = View.contiguous((*shape[:axis], *shape[axis + 1 :], shape[axis]))
-    return stored.permute([*range(axis), last, *range(axis, last)])
-
-
-def split(view: View, axis: int, size: int) -> View:
-    """``axis`` as two, the second of ``size``; what is left over at the end is dropped."""
-    step, shape, strides = view.strides[axis], view.shape, view.strides
-    return View(
-        (*shape[:axis], shape[axis] // size, size, *shape[axis + 1 :]),
-        (*strides[:axis], step * size, step, *strides[axis + 1 :]),
-        view.offset,
-    )
-
-
-def fold(
-    dialect: Dialect, group: int, variables: Sequence[tuple[str, str]], join: str, *,
-    shuffles: bool = True,
-) -> tuple[str, str]:  # fmt: skip
-    """(declarations, statements) that give all ``team`` work-items of a lane, a power of two of
-    those ``group``, the joined values of their ``variables`` (type, name).
-
-    ``join`` is a statement, commutative, that takes ``x_`` of another work-item into ``x``, for all
-    variables. Values go from register to register where the language has words for that, and
-    through shared memory else. ``id`` is the work-item's place in its group.
-    """
-    warp = dialect.warp if dialect.shuffle_xor and shuffles else 1
-    cells = "\n".join(
-        f"    {dialect.shared}{kind} cells_{x}[{group // warp}];" for kind, x in variables
-    )
-    within, beyond = [], _in_halves(dialect, variables, join)
-    if warp > 1:
-        within = _through_registers(dialect, variables, join)
-        beyond = _of_warps(dialect, variables, join)
-    lines = [*within, f"if (team > {warp}) {{  // the same for the whole group"]
-    lines += ["    " + line for line in beyond]
-    return cells, "\n".join("    " + line for line in [*lines, "}"])
-
-
-def _through_registers(
-    dialect: Dialect, variables: Sequence[tuple[str, str]], join: str
-) -> list[str]:
-    """All work-items of a warp get the result: what two of them join is the same both ways."""
-    assert dialect.shuffle_xor is not None
-    others = [f"{kind} {x}_ = {dialect.shuffle_xor.format(x=x, n='n')};" for kind, x in variables]
-    return [
-        f"for (int n = min(team, {dialect.warp}) / 2; n > 0; n /= 2) {{",
-        *("    " + line for line in (*others, join)),
-        "}",
-    ]
-
-
-def _of_warps(dialect: Dialect, variables: Sequence[tuple[str, str]], join: str) -> list[str]:
-    """The results of a lane's warps, joined by all of its work-items in the same order."""
-    warp = dialect.warp
-    return [
-        f"if (id % {warp} == 0) {{",
-        *(f"    cells_{x}[id / {warp}] = {x};" for _, x in variables),
-        "}",
-        dialect.barrier,
-        f"int warp0 = id / team * team / {warp};",
-        *(f"{x} = cells_{x}[warp0];" for _, x in variables),
-        f"for (int n = 1; n < team / {warp}; n++) {{",
-        *(f"    {kind} {x}_ = cells_{x}[warp0 + n];" for kind, x in variables),
-        f"    {join}",
-        "}",
-        f"{dialect.barrier}  // the cells are free again",
-    ]
-
-
-def _in_halves(dialect: Dialect, variables: Sequence[tuple[str, str]], join: str) -> list[str]:
-    """The upper half of those left into the lower half, until one is left."""
-    return [
-        *(f"cells_{x}[id] = {x};" for _, x in variables),
-        "for (int n = team / 2; n > 0; n /= 2) {",
-        f"    {dialect.barrier}",
-        "    if ((id & (team - 1)) < n) {",
-        *(f"        {kind} {x}_ = cells_{x}[id + n];" for kind, x in variables),
-        f"        {join}",
-        *(f"        cells_{x}[id] = {x};" for _, x in variables),
-        "    }",
-        "}",
-        dialect.barrier,
-        *(f"{x} = cells_{x}[id & -team];" for _, x in variables),
-        f"{dialect.barrier}  // the cells are free again",
-    ]
+    view = stored.permute([*range(axis), last, *range(axis, last)])
+    return Operand(buffer, like.dtype, view)

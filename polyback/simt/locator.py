@@ -1,82 +1,65 @@
-"""Launches of argreduce: how lanes are shared out, chunks of long ones, the second pass."""
+"""Launches of argreduce: chunks of long lanes, and the second pass that they need."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import Any, Final, final
 
 from polyback import scalar
 from polyback.device import Operand
-from polyback.dtype import int64
 from polyback.scalar import Reduction
-from polyback.simt.argreduce import COLUMNS, argreduce_kernel, turn
+from polyback.simt.argreduce import argreduce_kernel, turn
 from polyback.simt.geometry import blocks, table
-from polyback.simt.lanes import Lanes, lane_last, lanes
+from polyback.simt.lanes import Lanes, Share, lane_last, lanes, resized
 from polyback.simt.launcher import Launcher
 
-CHUNK: Final = 1 << 14  # elements of a lane, at least
-CPU_TASKS: Final = 16  # pieces that a CPU's work is cut into
-CPU_SPAN: Final = 1 << 16  # elements of a work-item that takes several short lanes
-GPU_GROUPS: Final = 1024
 EACH: Final = 8  # elements of a GPU's work-item before another one helps
 
 
 @final
 class Locator:
-    """Finds extremes on one device."""
+    """Finds the places of extremes on one device."""
 
     def __init__(self, launcher: Launcher) -> None:
         self.launcher, self.machine = launcher, launcher.machine
 
     def argreduce(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
-        """A checked argreduce. Where there are too few lanes to keep the device busy, they are cut
-        into chunks, by the shape alone."""
+        """A checked argreduce."""
         if out.view.size == 0:
             return
-        launcher, length = self.launcher, x.view.shape[axis]
-        tasks = CPU_TASKS if self.machine.is_cpu else GPU_GROUPS
-        splits = max(1, min(blocks(tasks, out.view.size), length // CHUNK))
-        flip = turn(x.dtype, op is scalar.MIN)
-        if splits == 1:
-            self._launch(lanes([x, out], axis), length, out, x, flip)
+        found, flip = lanes([x, out], axis), turn(x.dtype, op is scalar.MIN)
+        share = found.share(self.machine, EACH)
+        if not share.chunk:
+            self._launch(found, share, out, x, flip)
             return
-        chunk = blocks(length, splits)
-        shape = (*x.view.shape[:axis], blocks(length, chunk), *x.view.shape[axis + 1 :])
-        driver, held = launcher.driver, []
+        driver, held = self.launcher.driver, list[Any]()
+        shape = resized(x.view.shape, axis, blocks(found.length, share.chunk))
         try:
-            for size in (x.dtype.itemsize, int64.itemsize):
+            for size in (x.dtype.itemsize, out.dtype.itemsize):
                 held.append(driver.allocate(prod(shape) * size))
-            view = lane_last(shape, axis)
-            keys, places = Operand(held[0], x.dtype, view), Operand(held[1], int64, view)
-            self._launch(lanes([x, places], axis), chunk, places, x, flip, keep=keys)
-            self._launch(lanes([keys, out], axis), shape[axis], out, keys, turn(x.dtype, False),
-                         places=places)  # fmt: skip
+            keys, places = lane_last(held[0], x, shape, axis), lane_last(held[1], out, shape, axis)
+            self._launch(lanes([x, places], axis), share, places, x, flip, keep=keys)
+            last = lanes([keys, out], axis)
+            once = replace(last.share(self.machine, EACH), chunk=0)
+            self._launch(last, once, out, keys, turn(x.dtype, False), places=places)
         finally:
             for buffer in held:
                 driver.free(buffer)
 
     def _launch(
-        self, found: Lanes, chunk: int, out: Operand, x: Operand, flip: int | float,
+        self, found: Lanes, share: Share, out: Operand, x: Operand, flip: int | float,
         keep: Operand | None = None, places: Operand | None = None,
     ) -> None:  # fmt: skip
         launcher, dialect = self.launcher, self.launcher.dialect
-        across, group = self.machine.is_cpu and found.across, 1
-        if across:
-            last = found.walk.shape[-1]
-            groups, span = found.count // last * blocks(last, COLUMNS), 0
-        elif self.machine.is_cpu:
-            span = max(1, min(CPU_SPAN // found.length, blocks(found.count, CPU_TASKS)))
-            groups = blocks(found.count, span)
-        else:
-            group = self.machine.group
-            span = found.team(self.machine, EACH)
-            groups = blocks(found.count, group // span)
+        group = 1 if self.machine.is_cpu else self.machine.group
         compiled = launcher.compiled(
-            ("argreduce", x.dtype, across),
-            lambda: argreduce_kernel(x.dtype, across, dialect, group),
+            ("argreduce", x.dtype), lambda: argreduce_kernel(x.dtype, dialect, group)
         )
+        chunk = share.chunk or found.length
         words: list[Any] = [x.buffer, x.view.offset, out.buffer, out.view.offset]
         words += [(keep or x).buffer, (places or out).buffer, flip, int(keep is not None),
-                  int(places is not None), found.count, span, found.length, chunk, found.steps[0],
-                  launcher.table(table(found.walk))]  # fmt: skip
-        launcher.driver.launch(compiled, (groups, blocks(found.length, chunk), 1), words)
+                  int(places is not None), found.count, share.span, found.length, chunk,
+                  found.steps[0], launcher.table(table(found.walk))]  # fmt: skip
+        groups = (share.groups, blocks(found.length, chunk), 1)
+        launcher.driver.launch(compiled, groups, words)

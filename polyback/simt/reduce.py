@@ -12,7 +12,7 @@ terms too; one chain of n additions does not. Here chains are CHAIN long: CHAIN 
 CPU rows (the fastest axis is reduced): LANES accumulators side by side. The loop is an *outlined*
 function: PoCL keeps variables of a kernel's own loops in memory, not those of a function it calls.
 CPU columns (the fastest axis is kept): a work-item makes COLUMNS neighbouring outputs at once.
-GPU rows: the work-items of a group take elements in turn, then fold in shared memory, in halves.
+GPU rows: the work-items of a group take elements in turn, then fold (``teams.py``).
 GPU columns: one work-item per output, so that neighbours read neighbouring memory.
 """
 

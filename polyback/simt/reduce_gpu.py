@@ -7,16 +7,17 @@ from typing import Final
 
 from polyback.simt.driver import Kernel
 from polyback.simt.reduce import HEAD, Frame
+from polyback.simt.teams import fold
 
 GPU_ROWS: Final = Template(
     HEAD
     + """\
-    ${shared}${T} fold[${size}];
+${cells}
     ${index} j = (${index})${group};
-    int lane = ${local_id}, count = 0;
+    int id = ${local_id}, team = ${size}, count = 0;
 ${decode_kept}
     ${T} high = ${identity}, middle = ${identity}, low = ${identity};
-    for (${index} r = start + lane; r < stop; r += ${size}) {
+    for (${index} r = start + id; r < stop; r += ${size}) {
 ${decode_reduced}
 ${body}
         low = ${combine_low};
@@ -31,15 +32,8 @@ ${body}
     }
     middle = ${combine_middle_low};
     high = ${combine_high_middle};
-    fold[lane] = high;
-    for (int half_size = ${size} / 2; half_size > 0; half_size /= 2) {
-        ${barrier}
-        if (lane < half_size) {
-            ${T} a = fold[lane], b = fold[lane + half_size];
-            fold[lane] = ${combine_ab};
-        }
-    }
-    if (lane == 0) out[q + ${at_result}] = fold[0];
+${fold}
+    if (id == 0) out[q + ${at_result}] = high;
 }
 """
 )
@@ -75,7 +69,11 @@ ${body}
 
 def rows(f: Frame) -> Kernel:
     """The fastest axis is reduced: a group per output."""
-    return f.finish(GPU_ROWS, f.words() | _words(f))
+    join = f"high = {f.one.apply(f.op.combine, f.dtype, 'high', 'high_')};"
+    kind = f.one.register(f.dtype)
+    found = fold(f.dialect, f.group, [(kind, "high")], join, f.dtype.kind != "complex")
+    words = f.words() | _words(f) | {"cells": found.cells, "fold": found.text}
+    return f.finish(GPU_ROWS, words)
 
 
 def columns(f: Frame) -> Kernel:

@@ -72,6 +72,8 @@ static void turn(int size, const char *source, int64_t row, void *buffer)
     }
 }
 
+typedef void (*storer)(void *target, const void *source, size_t nbytes);
+
 static void store_cached(void *target, const void *source, size_t nbytes)
 {
     memcpy(target, source, nbytes);
@@ -105,7 +107,7 @@ typedef struct job {
     char *target;
     int64_t units, per_task; /* a unit: a run, or a row of tiles */
     int size, p, q;
-    void (*store)(void *target, const void *source, size_t nbytes);
+    storer store;
 } job;
 
 static int64_t magnitude(int64_t x)
@@ -113,24 +115,50 @@ static int64_t magnitude(int64_t x)
     return x < 0 ? -x : x;
 }
 
-/* TILE items of axis p along the whole of axis q (or the rest of them). */
-static void row_of_tiles(const job *j, int64_t items, const char *source, char *target)
+/* One axis of a plane: bytes from item to item. */
+typedef struct line {
+    int64_t source, target;
+} line;
+
+/* Up to TILE items of axis p along the whole of axis q. */
+static void row_of_tiles(int size, int64_t items, line p, int64_t length, line q, const char *source,
+                         char *target, storer store)
 {
-    int64_t p_from = j->spec->axis[j->p].source, p_to = j->spec->axis[j->p].target;
-    int64_t q_from = j->spec->axis[j->q].source, q_to = j->spec->axis[j->q].target;
-    int64_t length = j->spec->axis[j->q].size;
-    int dense = items == TILE && p_from == j->size && q_to == j->size;
-    for (int64_t q = 0; q < length; q += TILE, source += TILE * q_from, target += TILE * q_to) {
+    int dense = items == TILE && p.source == size && q.target == size;
+    for (int64_t i = 0; i < length; i += TILE, source += TILE * q.source, target += TILE * q.target) {
         _Alignas(64) char tile[TILE * TILE * 16];
-        int64_t across = length - q < TILE ? length - q : TILE;
+        int64_t across = length - i < TILE ? length - i : TILE;
         if (dense && across == TILE) {
-            turn(j->size, source, q_from, tile);
-            for (int64_t p = 0; p < TILE; p++)
-                j->store(target + p * p_to, tile + p * TILE * j->size, (size_t)(TILE * j->size));
+            turn(size, source, q.source, tile);
+            for (int64_t k = 0; k < TILE; k++)
+                store(target + k * p.target, tile + k * TILE * size, (size_t)(TILE * size));
         } else {
-            for (int64_t p = 0; p < items; p++)
-                move_items(j->size, across, source + p * p_from, q_from, target + p * p_to, q_to);
+            for (int64_t k = 0; k < items; k++)
+                move_items(size, across, source + k * p.source, q.source, target + k * p.target,
+                           q.target);
         }
+    }
+}
+
+void pb_copy_plane(int size, int64_t rows, int64_t columns, const char *source, int64_t source_row,
+                   int64_t source_column, char *target, int64_t target_row, int64_t target_column)
+{
+    line p = { source_row, target_row }, q = { source_column, target_column };
+    int64_t items = rows, length = columns;
+    if (magnitude(p.target) < magnitude(q.target)) {
+        line other = p;
+        p = q, q = other;
+        items = columns, length = rows;
+    }
+    int crosses = magnitude(p.source) < magnitude(q.source) && items >= 4 && length >= 4;
+    for (int64_t i = 0, step = crosses ? TILE : 1; i < items; i += step) {
+        const char *from = source + i * p.source;
+        char *to = target + i * p.target;
+        if (crosses)
+            row_of_tiles(size, items - i < TILE ? items - i : TILE, p, length, q, from, to,
+                         store_cached);
+        else
+            move_items(size, length, from, q.source, to, q.target);
     }
 }
 
@@ -156,7 +184,11 @@ static void run_unit(const job *j, int64_t unit)
             items = spec->axis[d].size - at < TILE ? spec->axis[d].size - at : TILE;
     }
     if (j->p != j->q)
-        row_of_tiles(j, items, source, target);
+        row_of_tiles(j->size, items,
+                     (line){ spec->axis[j->p].source, spec->axis[j->p].target },
+                     spec->axis[j->q].size,
+                     (line){ spec->axis[j->q].source, spec->axis[j->q].target }, source, target,
+                     j->store);
     else
         move_items(j->size, spec->axis[j->q].size, source, spec->axis[j->q].source, target,
                    spec->axis[j->q].target);

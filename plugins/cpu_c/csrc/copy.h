@@ -13,4 +13,8 @@ typedef struct pb_copy {
 /* Items of 1, 2, 4, 8 or 16 bytes. */
 void pb_copy_run(int size, const pb_copy *spec, const char *source, char *target);
 
+/* rows x columns items, on the calling thread; steps in bytes. */
+void pb_copy_plane(int size, int64_t rows, int64_t columns, const char *source, int64_t source_row,
+                   int64_t source_column, char *target, int64_t target_row, int64_t target_column);
+
 #endif

@@ -3,6 +3,7 @@
 #define PB_INDEX_H
 
 #include "isa.h"
+#include "lanes.h"
 
 /* Two arrays and an index of one shape.  `table` is the array that is indexed: its step along the
  * indexed axis is axis_step, and 0 in that axis's entry below.  All steps count bytes; axes are
@@ -19,12 +20,6 @@ void pb_gather(int size, const pb_index *spec, const char *table, const char *in
  * `type` is that of enum pb_dtype. */
 int pb_scatter(int type, pb_op add, const pb_index *spec, char *table, const char *index,
                const char *dense);
-
-/* Lanes along one axis: the axes but that one, then it. */
-typedef struct pb_lanes {
-    int64_t ndim, length, x_step, out_step;
-    struct { int64_t size, x, out; } axis[];
-} pb_lanes;
 
 /* Stable order of every lane as int64; NaN last. */
 int pb_argsort(int type, int descending, const pb_lanes *spec, const char *x, char *out);

@@ -9,6 +9,7 @@
 #include "memory.h"
 #include "pool.h"
 #include "reduce.h"
+#include "rows.h"
 #include "vm.h"
 
 #include "native.h"
@@ -19,7 +20,7 @@ static const char *const op_names[] = {
 };
 
 static const char *const reduce_names[] = {
-#define PB_REDUCE(name, function) #name,
+#define PB_REDUCE(name, function, scans, places) #name,
 #include "generated/reduce_list.inc"
 };
 
@@ -125,9 +126,22 @@ int pb_native_scatter(uintptr_t isa, int dtype, int add_op, const char *spec, co
     return pb_scatter(dtype, add, (const pb_index *)spec, p[0], p[1], p[2]);
 }
 
-int pb_native_argsort(int dtype, int descending, const char *spec, uintptr_t x, uintptr_t out)
+int pb_native_argsort(int dtype, int descending, const char *spec, const char *pointers)
 {
-    return pb_argsort(dtype, descending, (const pb_lanes *)spec, (const char *)x, (char *)out);
+    char *const *p = (char *const *)pointers;
+    return pb_argsort(dtype, descending, (const pb_lanes *)spec, p[0], p[1]);
+}
+
+int pb_native_scan(uintptr_t isa, int reduce, int size, const char *spec, const char *pointers)
+{
+    return pb_scan_run((const pb_isa *)isa, reduce, size, (const pb_lanes *)spec,
+                       (char *const *)pointers);
+}
+
+int pb_native_place(uintptr_t isa, int reduce, int size, const char *spec, const char *pointers)
+{
+    return pb_place_run((const pb_isa *)isa, reduce, size, (const pb_lanes *)spec,
+                        (char *const *)pointers);
 }
 
 void pb_native_copy(int size, const char *spec, uintptr_t source, uintptr_t target)

@@ -25,11 +25,15 @@ int pb_native_reduce(uintptr_t isa, int reduce, int size, const char *program, c
 int pb_native_matmul(uintptr_t isa, int dtype, const char *sizes, const char *strides,
                      const char *pointers);
 
-/* Specifications are pb_index and pb_lanes (index.h); pointers = table, index, dense. */
+/* Specifications are pb_index (index.h); pointers = table, index, dense. */
 void pb_native_gather(int size, const char *spec, const char *pointers);
 int pb_native_scatter(uintptr_t isa, int dtype, int add_op, const char *spec,
                       const char *pointers); /* add_op -1: overwrite */
-int pb_native_argsort(int dtype, int descending, const char *spec, uintptr_t x, uintptr_t out);
+
+/* Specifications are pb_lanes (lanes.h); pointers = x, out. */
+int pb_native_argsort(int dtype, int descending, const char *spec, const char *pointers);
+int pb_native_scan(uintptr_t isa, int reduce, int size, const char *spec, const char *pointers);
+int pb_native_place(uintptr_t isa, int reduce, int size, const char *spec, const char *pointers);
 
 /* spec is a pb_copy (copy.h). */
 void pb_native_copy(int size, const char *spec, uintptr_t source, uintptr_t target);

@@ -106,49 +106,38 @@ static entry *count_bytes(entry *from, entry *to, int64_t n)
 
 static void sort_lane(const job *j, const char *x, char *out, entry *space)
 {
-    const pb_lanes *spec = j->spec;
-    int64_t n = spec->length;
+    const int64_t n = j->spec->length, *step = j->spec->step;
     for (int64_t i = 0; i < n; i++)
-        space[i] = (entry){ key_at(x + i * spec->x_step, j->type, j->descending), i };
+        space[i] = (entry){ key_at(x + i * step[0], j->type, j->descending), i };
     if (n <= SMALL)
         insert(space, n);
     else
         space = count_bytes(space, space + n, n);
     for (int64_t i = 0; i < n; i++)
-        *(int64_t *)(out + i * spec->out_step) = space[i].index;
+        *(int64_t *)(out + i * step[1]) = space[i].index;
 }
 
 static void run_task(void *context, int64_t task)
 {
     job *j = context;
-    const pb_lanes *spec = j->spec;
+    char *const operands[] = { (char *)j->x, j->out };
     int64_t lane = task * j->per_task, stop = lane + j->per_task;
-    entry *space = pb_scratch_take(2 * (size_t)spec->length * sizeof *space);
+    entry *space = pb_scratch_take(2 * (size_t)j->spec->length * sizeof *space);
     if (!space) {
         atomic_store(&j->status, -1);
         return;
     }
-    stop = stop < j->lanes ? stop : j->lanes;
-    for (; lane < stop; lane++) {
-        const char *x = j->x;
-        char *out = j->out;
-        int64_t rest = lane;
-        for (int64_t d = spec->ndim - 1; d >= 0; d--) {
-            x += rest % spec->axis[d].size * spec->axis[d].x;
-            out += rest % spec->axis[d].size * spec->axis[d].out;
-            rest /= spec->axis[d].size;
-        }
-        sort_lane(j, x, out, space);
+    for (stop = stop < j->lanes ? stop : j->lanes; lane < stop; lane++) {
+        pb_strip strip = pb_lanes_strip(j->spec, operands, 1, lane);
+        sort_lane(j, strip.start[0], strip.start[1], space);
     }
     pb_scratch_release(space);
 }
 
 int pb_argsort(int type, int descending, const pb_lanes *spec, const char *x, char *out)
 {
-    job j = { .spec = spec, .x = x, .out = out, .lanes = 1, .type = type,
+    job j = { .spec = spec, .x = x, .out = out, .lanes = pb_lanes_count(spec), .type = type,
               .descending = descending };
-    for (int64_t d = 0; d < spec->ndim; d++)
-        j.lanes *= spec->axis[d].size;
     if (!spec->length || !j.lanes)
         return 0;
     j.per_task = spec->length < TASK ? TASK / spec->length : 1;

@@ -86,3 +86,29 @@ def product(device: CpuDevice, a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def sum_bound(n: int) -> float:
     """K(n) of the protocol: the error of a sum, in units of u * sum|terms|."""
     return min(n + 2, 8 + 2 * n**0.5)
+
+
+def put_strided(device: CpuDevice, array: np.ndarray, order: Sequence[int], step: int) -> Operand:
+    """On the device with its axes stored in ``order``, ``step`` elements from one to the next along
+    the last of them (backwards if negative); what lies between is 99."""
+    moved = array.transpose(order)
+    if array.ndim == 0:
+        return put(device, array)
+    gap = abs(step)
+    store = np.full((*moved.shape[:-1], moved.shape[-1] * gap), 99).astype(array.dtype)
+    store[..., ::gap] = moved if step > 0 else moved[..., ::-1]
+    flat = View.contiguous(store.shape)
+    last = moved.ndim - 1
+    view = flat.slice(last, 0, moved.shape[-1], gap)
+    view = (view if step > 0 else view.flip((last,))).permute(np.argsort(order).tolist())
+    return Operand(put(device, store).buffer, dtype_of(array.dtype), view)
+
+
+LAYOUTS = [(None, 1), (None, 3), (None, -1), ("reversed", 1), ("reversed", -2), ("rolled", 1)]
+
+
+def layouts(ndim: int) -> list[tuple[tuple[int, ...], int]]:
+    """Ways to store an array: (order of the axes in memory, step)."""
+    axes = tuple(range(ndim))
+    orders = {None: axes, "reversed": axes[::-1], "rolled": (*axes[1:], *axes[:1])}
+    return [(orders[name], step) for name, step in LAYOUTS]

@@ -22,6 +22,7 @@ from polyback.simt.indexing import gather_kernel, scatter_kernel
 from polyback.simt.matmul import element, gpu_kernel
 from polyback.simt.reduce import Frame
 from polyback.simt.reduce import Spec as ReduceSpec
+from polyback.simt.scan import scan_kernel
 from polyback.simt.sorting import key_type, keys_kernel, merge_kernel
 from polyback_cuda.dialect import dialect
 from polyback_cuda.driver import GROUP
@@ -122,7 +123,10 @@ def others(full: bool) -> Iterator[Kernel]:
             yield scatter_kernel(dtype, True, WORDS, GROUP)
         yield keys_kernel(dtype, WORDS, GROUP)
         if dtype.name in CLAIMS.reductions["max"]:
-            yield argreduce_kernel(dtype, False, WORDS, GROUP)
+            yield argreduce_kernel(dtype, WORDS, GROUP)
+        for op in (scalar.SUM, scalar.PROD, scalar.MIN, scalar.MAX):
+            if dtype.name in CLAIMS.reductions[op.name]:
+                yield scan_kernel(op, dtype, WORDS, GROUP)
     for size in (1, 2, 4, 8):
         yield gather_kernel(size, WORDS, GROUP)
     for code in sorted({key_type(d) for d in REAL}):

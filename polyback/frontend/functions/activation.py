@@ -9,7 +9,7 @@ from polyback import scalar
 from polyback.errors import InvalidArgument
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.elementwise import apply
-from polyback.frontend.functions.exponential import erf, logaddexp, sigmoid
+from polyback.frontend.functions.exponential import erf, expm1, logaddexp, sigmoid
 from polyback.frontend.functions.trigonometry import tanh
 from polyback.frontend.tensor import Tensor
 
@@ -72,19 +72,74 @@ def elu(x: Tensor, /, alpha: float = 1.0) -> Tensor:
     [0.0, 2.0]
     """
     check_tensors("elu", x)
-    below = apply(scalar.EXPM1, apply(scalar.MINIMUM, x, 0.0))  # no overflow in the unused arm
+    below = expm1(where(x > 0, 0.0, x))  # no overflow in the unused arm
     return where(x > 0, x, alpha * below)
 
 
-def softplus(x: Tensor, /) -> Tensor:
-    """``log(1 + exp(x))`` without overflow.
+def selu(x: Tensor, /) -> Tensor:
+    """``s * elu(x, a)`` with the s and a that keep mean 0, variance 1 (Klambauer et al., 2017).
+
+    >>> import polyback as pb
+    >>> round(float(pb.selu(pb.asarray(1.0))), 4)
+    1.0507
+    """
+    check_tensors("selu", x)
+    return 1.0507009873554804934193349852946 * elu(x, 1.6732632423543772848170429916717)
+
+
+def softplus(x: Tensor, /, beta: float = 1.0) -> Tensor:
+    """``log(1 + exp(beta * x)) / beta`` without overflow.
 
     >>> import polyback as pb
     >>> float(pb.softplus(pb.asarray(1000.0)))
     1000.0
     """
     check_tensors("softplus", x)
-    return logaddexp(x, 0.0)
+    return logaddexp(x, 0.0) if beta == 1.0 else logaddexp(x * beta, 0.0) / beta
+
+
+def log_sigmoid(x: Tensor, /) -> Tensor:
+    """``log(sigmoid(x)) = -log(1 + exp(-x))`` without overflow.
+
+    >>> import polyback as pb
+    >>> float(pb.log_sigmoid(pb.asarray(-1000.0)))
+    -1000.0
+    """
+    check_tensors("log_sigmoid", x)
+    return -logaddexp(-x, 0.0)
+
+
+def mish(x: Tensor, /) -> Tensor:
+    """``x * tanh(softplus(x))`` (Misra, 2019).
+
+    >>> import polyback as pb
+    >>> float(pb.mish(pb.asarray(0.0)))
+    0.0
+    """
+    check_tensors("mish", x)
+    return x * tanh(logaddexp(x, 0.0))
+
+
+def hardtanh(x: Tensor, /, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """``x`` limited to [``min_val``, ``max_val``]; the gradient at the limits is 0.
+
+    >>> import polyback as pb
+    >>> pb.hardtanh(pb.asarray([-5.0, 0.5, 5.0])).tolist()
+    [-1.0, 0.5, 1.0]
+    """
+    check_tensors("hardtanh", x)
+    return where(x <= min_val, min_val, where(x >= max_val, max_val, x))
+
+
+def relu6(x: Tensor, /) -> Tensor:
+    """``min(max(x, 0), 6)`` (Howard et al., 2017); the gradient at 0 and 6 is 0.
+
+    >>> import polyback as pb
+    >>> pb.relu6(pb.asarray([-5.0, 0.5, 8.0])).tolist()
+    [0.0, 0.5, 6.0]
+    """
+    check_tensors("relu6", x)
+    return hardtanh(x, 0.0, 6.0)
 
 
 def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Tensor:

@@ -73,20 +73,20 @@ def _slope(op: Reduction, axes: tuple[int, ...], y: Any, x: Any) -> Any:
     order = [a for a in range(x.ndim) if a not in axes] + list(axes)
     rows = tuple(x.shape[a] for a in order)
     flat = (*rows[: len(rows) - len(axes)], product(x.shape[a] for a in axes))
-    others = reshape(_others(reshape(permute_dims(x, order), flat)), rows)
+    others = reshape(products_of_others(reshape(permute_dims(x, order), flat)), rows)
     return permute_dims(others, sorted(range(x.ndim), key=order.__getitem__))
 
 
-def _others(x: Tensor) -> Tensor:
+def products_of_others(x: Tensor) -> Tensor:
     """For every element the product of the others along the last axis, by a tree of products: no
     division, so right with any number of zeros, and in its own derivatives."""
     n = x.shape[-1]
     if n < 2 or 0 in x.shape:
         return ones_like(x)
     if n % 2:
-        return _others(concat([x, ones_like(x[..., :1])], axis=-1))[..., :n]
+        return products_of_others(concat([x, ones_like(x[..., :1])], axis=-1))[..., :n]
     pairs = reshape(x, (*x.shape[:-1], n // 2, 2))
-    outside = _others(pairs[..., 0] * pairs[..., 1])
+    outside = products_of_others(pairs[..., 0] * pairs[..., 1])
     return reshape(outside[..., None] * flip(pairs, axis=-1), x.shape)
 
 
@@ -186,7 +186,7 @@ def all(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return _reduce(ALL_OF, cast(x, bool_), axis, keepdims)
 
 
-def _floating(x: Tensor) -> tuple[Tensor, DType]:
+def floating(x: Tensor) -> tuple[Tensor, DType]:
     """``x`` in the type to compute in (half types: float32), and the type of the result."""
     result = x.dtype if x.dtype.kind in ("float", "complex") else DEFAULT_FLOAT
     return cast(x, result.compute), result
@@ -210,7 +210,7 @@ def mean(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """
     check_tensors("mean", x)
     n = _count(x, axis)
-    wide, dtype = _floating(x)
+    wide, dtype = floating(x)
     total = sum(wide, axis=axis, keepdims=keepdims)
     return cast(total * (1.0 / n) if n and n & (n - 1) == 0 else total / float(n), dtype)
 
@@ -231,7 +231,7 @@ def var(
 
 def _variance(x: Tensor, axis: Axis, correction: float, keepdims: bool) -> tuple[Tensor, DType]:
     """The variance in the type to compute in, and the type of the result."""
-    wide, dtype = _floating(x)
+    wide, dtype = floating(x)
     centred = wide - mean(wide, axis=axis, keepdims=True)
     squares = square_magnitude(centred)
     freedom = builtins.max(_count(x, axis) - correction, 0.0)
@@ -273,7 +273,7 @@ def logsumexp(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Ten
     """
     check_tensors("logsumexp", x)
     axes = normalize_axes(axis, x.ndim, "logsumexp")
-    wide, dtype = _floating(x)
+    wide, dtype = floating(x)
     top = max(wide.detach(), axis=axes, keepdims=True)
     top = where(isfinite(top), top, 0.0)  # all -inf, or an inf: no inf - inf
     result = cast(log(sum(exp(wide - top), axis=axes, keepdims=True)) + top, dtype)

@@ -1,4 +1,4 @@
-"""Activations as layers. The formulas are those of the functions of the same names."""
+"""Activations as layers: the functions of the same names, with PyTorch's names for the options."""
 
 from __future__ import annotations
 
@@ -123,50 +123,129 @@ class SiLU(Module):
 
 @final
 class Softplus(Module):
-    """``log(1 + exp(x))``.
+    """``log(1 + exp(beta * x)) / beta``, exact everywhere (PyTorch: ``x`` where large).
 
     >>> import polyback as pb
     >>> pb.nn.Softplus()(pb.asarray([1000.0])).tolist()
     [1000.0]
     """
 
+    def __init__(self, beta: float = 1.0) -> None:
+        self.beta = beta
+
     def forward(self, x: Tensor) -> Tensor:
-        return f.softplus(x)
+        return f.softplus(x, self.beta)
+
+    def extra_repr(self) -> str:
+        return f"beta={self.beta}"
+
+
+@final
+class LogSigmoid(Module):
+    """``log(sigmoid(x))``.
+
+    >>> import polyback as pb
+    >>> pb.nn.LogSigmoid()(pb.asarray([-1000.0])).tolist()
+    [-1000.0]
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.log_sigmoid(x)
+
+
+@final
+class SELU(Module):
+    """``s * elu(x, a)`` with the s and a that keep mean 0 and variance 1.
+
+    >>> import polyback as pb
+    >>> pb.nn.SELU()(pb.zeros(1)).tolist()
+    [0.0]
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.selu(x)
+
+
+@final
+class Mish(Module):
+    """``x * tanh(softplus(x))``.
+
+    >>> import polyback as pb
+    >>> pb.nn.Mish()(pb.zeros(1)).tolist()
+    [0.0]
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.mish(x)
+
+
+@final
+class Hardtanh(Module):
+    """``x`` limited to [``min_val``, ``max_val``].
+
+    >>> import polyback as pb
+    >>> pb.nn.Hardtanh()(pb.asarray([-5.0, 0.5])).tolist()
+    [-1.0, 0.5]
+    """
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
+        if not min_val < max_val:
+            raise InvalidArgument(f"[Hardtanh] got {min_val} to {max_val}; want min_val < max_val")
+        self.min_val, self.max_val = min_val, max_val
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.hardtanh(x, self.min_val, self.max_val)
+
+    def extra_repr(self) -> str:
+        return f"min_val={self.min_val}, max_val={self.max_val}"
+
+
+@final
+class ReLU6(Module):
+    """``min(max(x, 0), 6)``.
+
+    >>> import polyback as pb
+    >>> pb.nn.ReLU6()(pb.asarray([-5.0, 8.0])).tolist()
+    [0.0, 6.0]
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.relu6(x)
 
 
 @final
 class Softmax(Module):
-    """``exp(x) / sum(exp(x))`` along ``axis``.
+    """``exp(x) / sum(exp(x))`` along the axis ``dim``.
 
     >>> import polyback as pb
     >>> pb.nn.Softmax()(pb.zeros((1, 2))).tolist()
     [[0.5, 0.5]]
     """
 
-    def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
-        return f.softmax(x, axis=self.axis)
+        return f.softmax(x, axis=self.dim)
 
     def extra_repr(self) -> str:
-        return f"axis={self.axis}"
+        return f"dim={self.dim}"
 
 
 @final
 class LogSoftmax(Module):
-    """``x - log(sum(exp(x)))`` along ``axis``.
+    """``x - log(sum(exp(x)))`` along the axis ``dim``.
 
     >>> import polyback as pb
     >>> pb.nn.LogSoftmax()(pb.zeros(1)).tolist()
     [0.0]
     """
 
-    def __init__(self, axis: int = -1) -> None:
-        self.axis = axis
+    def __init__(self, dim: int = -1) -> None:
+        self.dim = dim
 
     def forward(self, x: Tensor) -> Tensor:
-        return f.log_softmax(x, axis=self.axis)
+        return f.log_softmax(x, axis=self.dim)
 
     def extra_repr(self) -> str:
-        return f"axis={self.axis}"
+        return f"dim={self.dim}"

@@ -1,4 +1,4 @@
-"""Linear: the matrix product layer; and two layers that compute nothing."""
+"""Linear layers: the matrix product of one input, and the product form of two."""
 
 from __future__ import annotations
 
@@ -6,12 +6,31 @@ import math
 from typing import Any, final
 
 from polyback.errors import InvalidArgument, ShapeError
-from polyback.frontend.functions import matmul, reshape, transpose
+from polyback.frontend.functions import expand_dims, matmul, permute_dims, reshape, sum, transpose
 from polyback.frontend.functions.creation import Where
 from polyback.frontend.nn import init
 from polyback.frontend.nn.module import Module, Parameter
 from polyback.frontend.random import Generator
 from polyback.frontend.tensor import Tensor
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input @ weight.T + bias``: (..., in) with a weight of (out, in) -> (..., out).
+
+    Raises ShapeError if the last axes differ.
+
+    >>> import polyback as pb
+    >>> pb.nn.linear(pb.ones((1, 2)), pb.asarray([[1.0, 2.0]]), pb.asarray([0.5])).tolist()
+    [[3.5]]
+    """
+    if not input.ndim or weight.ndim != 2 or input.shape[-1] != weight.shape[1]:
+        want = weight.shape[1] if weight.ndim == 2 else "in"
+        raise ShapeError(
+            f"[linear] got {input.shape} with a weight of {weight.shape}; want (..., {want}) and "
+            f"(out, in)"
+        )
+    product = matmul(input, transpose(weight))
+    return product if bias is None else product + bias
 
 
 @final
@@ -54,8 +73,7 @@ class Linear(Module):
     def forward(self, x: Tensor) -> Tensor:
         if not x.ndim or x.shape[-1] != self.in_features:
             raise ShapeError(f"[Linear] got {x.shape}; want (..., {self.in_features})")
-        product = matmul(x, transpose(self.weight))
-        return product if self.bias is None else product + self.bias
+        return linear(x, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         bias = self.bias is not None
@@ -63,39 +81,60 @@ class Linear(Module):
 
 
 @final
-class Flatten(Module):
-    """Axes ``start_dim`` to ``end_dim`` joined into one: (N, 28, 28) -> (N, 784).
+class Bilinear(Module):
+    """``y_k = x1 @ weight_k @ x2 + bias_k``: x1 (..., in1) and x2 (..., in2) -> y (..., out).
+
+    ``weight``: (out, in1, in2), uniform in [-1/sqrt(in1), 1/sqrt(in1)) at first, like the bias.
+    Raises ShapeError if an input has another last axis, or if the axes before it differ.
 
     >>> import polyback as pb
-    >>> pb.nn.Flatten()(pb.zeros((2, 3, 4))).shape
-    (2, 12)
+    >>> pb.nn.Bilinear(3, 4, 2)(pb.ones((5, 3)), pb.ones((5, 4))).shape
+    (5, 2)
     """
 
-    def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
-        self.start_dim, self.end_dim = start_dim, end_dim
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        generator: Generator | None = None,
+        device: Where = None,
+        dtype: Any = None,
+    ) -> None:
+        if in1_features < 1:
+            raise InvalidArgument(f"[Bilinear] got in1_features={in1_features}; want 1 or more")
+        self.in1_features, self.in2_features = in1_features, in2_features
+        self.out_features = out_features
+        bound = 1.0 / math.sqrt(in1_features)
 
-    def forward(self, x: Tensor) -> Tensor:
-        first, last = self.start_dim % max(x.ndim, 1), self.end_dim % max(x.ndim, 1)
-        if not -x.ndim <= self.start_dim < x.ndim or not first <= last:
-            raise ShapeError(f"[Flatten] got {x.shape}; want axes {self.start_dim}..{self.end_dim}")
-        joined = math.prod(x.shape[first : last + 1])
-        return reshape(x, (*x.shape[:first], joined, *x.shape[last + 1 :]))
+        def start(*shape: int) -> Tensor:
+            values = init.uniform(
+                shape, -bound, bound, generator=generator, device=device, dtype=dtype
+            )
+            return Parameter(values)
+
+        self.weight = start(out_features, in1_features, in2_features)
+        self.bias = start(out_features) if bias else None
+
+    def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        sizes = (self.in1_features, self.in2_features)
+        if not x1.ndim or x1.shape[:-1] != x2.shape[:-1] or (x1.shape[-1], *x2.shape[-1:]) != sizes:
+            raise ShapeError(
+                f"[Bilinear] got {x1.shape} and {x2.shape}; want (..., {sizes[0]}) and "
+                f"(..., {sizes[1]}) with the same axes before"
+            )
+        # One product for all k: x1 (..., in1) @ (in1, out * in2) -> (..., out, in2).
+        flat = reshape(
+            permute_dims(self.weight, (1, 0, 2)), (sizes[0], self.out_features * sizes[1])
+        )
+        rows = reshape(matmul(x1, flat), (*x1.shape[:-1], self.out_features, sizes[1]))
+        y = sum(rows * expand_dims(x2, -2), axis=-1)
+        return y if self.bias is None else y + self.bias
 
     def extra_repr(self) -> str:
-        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
-
-
-@final
-class Identity(Module):
-    """``y = x``; takes and ignores any arguments, so that it can stand for any layer.
-
-    >>> import polyback as pb
-    >>> pb.nn.Identity()(pb.ones(1)).tolist()
-    [1.0]
-    """
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        pass
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+            f"out_features={self.out_features}, bias={self.bias is not None}"
+        )

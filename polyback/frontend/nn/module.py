@@ -4,7 +4,7 @@ The rule of attributes, in the order in which they are set in ``__init__``:
 
 - a leaf tensor with ``requires_grad=True`` (what :func:`Parameter` makes) is a *parameter*. Its
   name stays one when ``requires_grad`` is switched off later, so freezing loses nothing;
-- a tensor given to :meth:`Module.register_buffer` is a *buffer*: saved, but not trained;
+- a tensor given to :meth:`Module.register_buffer` is a *buffer*: moved and saved, but not trained;
 - a Module, or a list or tuple of Modules, is a *child*;
 - everything else is a plain attribute.
 
@@ -14,7 +14,7 @@ No call of ``super().__init__()`` is needed.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple, Self
 
 from polyback.dtype import dtype_of
@@ -22,12 +22,14 @@ from polyback.errors import DTypeError, GradientError, InvalidArgument, ShapeErr
 from polyback.frontend.autograd import no_grad
 from polyback.frontend.functions import astype
 from polyback.frontend.functions.creation import to_device
+from polyback.frontend.nn.hooks import Handle, Hook, Hooks
 from polyback.frontend.tensor import Tensor
 from polyback.runtime import Device
 from polyback.runtime import device as get_device
 
-Kind = Literal["parameter", "buffer"]
+Kind = Literal["parameter", "buffer", "scratch"]  # scratch: a buffer that is not saved
 _KINDS: Final = "_kinds"  # the attribute that remembers which names are parameters and buffers
+_HOOKS: Final = "_hooks"  # None until there is one
 
 
 def Parameter(data: Tensor, requires_grad: bool = True) -> Tensor:
@@ -71,7 +73,7 @@ class Module(ABC):
 
     def __new__(cls, *args: Any, **options: Any) -> Self:
         self = super().__new__(cls)
-        vars(self).update({_KINDS: {}, "training": True})
+        vars(self).update({_KINDS: {}, _HOOKS: None, "training": True})
         return self
 
     @abstractmethod
@@ -79,7 +81,8 @@ class Module(ABC):
         """The result for the inputs."""
 
     def __call__(self, *args: Any, **options: Any) -> Any:
-        return self.forward(*args, **options)
+        hooks: Hooks | None = vars(self)[_HOOKS]
+        return self.forward(*args, **options) if hooks is None else hooks.call(self, args, options)
 
     # --- attributes -----------------------------------------------------------------------------
 
@@ -100,8 +103,9 @@ class Module(ABC):
         vars(self)[_KINDS].pop(name, None)
         object.__delattr__(self, name)
 
-    def register_buffer(self, name: str, tensor: Tensor) -> None:
-        """Keep ``tensor`` as attribute ``name``: saved and moved with the module, never trained.
+    def register_buffer(self, name: str, tensor: Tensor, persistent: bool = True) -> None:
+        """Keep ``tensor`` as attribute ``name``: moved with the module, never trained, and saved
+        with it if ``persistent``.
 
         Raises InvalidArgument for a name in use, DTypeError for something that is no tensor.
         """
@@ -109,12 +113,12 @@ class Module(ABC):
             raise InvalidArgument(f"[register_buffer] {name!r} is an attribute already")
         if not isinstance(tensor, Tensor):
             raise DTypeError(f"[register_buffer] got {type(tensor).__name__}; want a tensor")
-        vars(self)[_KINDS][name] = "buffer"
+        vars(self)[_KINDS][name] = "buffer" if persistent else "scratch"
         object.__setattr__(self, name, tensor)
 
-    def _own(self, kind: Kind) -> Iterator[tuple[str, Tensor]]:
+    def _own(self, *wanted: Kind) -> Iterator[tuple[str, Tensor]]:
         kinds = vars(self)[_KINDS]
-        return ((k, v) for k, v in list(vars(self).items()) if kinds.get(k) == kind)
+        return ((k, v) for k, v in list(vars(self).items()) if kinds.get(k) in wanted)
 
     # --- the tree -------------------------------------------------------------------------------
 
@@ -151,10 +155,10 @@ class Module(ABC):
         """This module and all below, each once."""
         return (module for _, module in self.named_modules())
 
-    def _tensors(self, kind: Kind) -> Iterator[tuple[str, Tensor]]:
+    def _tensors(self, *wanted: Kind) -> Iterator[tuple[str, Tensor]]:
         seen = set[int]()
         for prefix, module in self._walk("", ()):
-            for name, tensor in module._own(kind):
+            for name, tensor in module._own(*wanted):
                 if id(tensor) not in seen:
                     seen.add(id(tensor))
                     yield prefix + name, tensor
@@ -169,7 +173,7 @@ class Module(ABC):
 
     def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
         """Names and buffers, each once, in definition order."""
-        return self._tensors("buffer")
+        return self._tensors("buffer", "scratch")
 
     def num_parameters(self) -> int:
         """How many numbers can be trained.
@@ -191,6 +195,21 @@ class Module(ABC):
     def eval(self) -> Self:
         """Behave as in use: ``train(False)``."""
         return self.train(False)
+
+    def apply(self, function: Callable[[Module], Any]) -> Self:
+        """Call ``function`` with every module below and with this one, last. Returns the module.
+
+        >>> import polyback as pb
+        >>> net = pb.nn.Sequential(pb.nn.Linear(1, 1), pb.nn.Tanh())
+        >>> _ = net.apply(lambda module: print(type(module).__name__))
+        Linear
+        Tanh
+        Sequential
+        """
+        for module in self.children():
+            module.apply(function)
+        function(self)
+        return self
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
@@ -230,6 +249,32 @@ class Module(ABC):
         for tensor, (data, gradient) in zip(tensors, results, strict=True):
             tensor.array, tensor.grad = data.array, gradient
         return self
+
+    # --- hooks ----------------------------------------------------------------------------------
+
+    def _hook_set(self) -> Hooks:
+        hooks: Hooks = vars(self)[_HOOKS] or Hooks()
+        vars(self)[_HOOKS] = hooks
+        return hooks
+
+    def register_forward_pre_hook(self, hook: Hook, *, with_kwargs: bool = False) -> Handle:
+        """Call ``hook(module, args)`` before each forward; what it returns, unless None, replaces
+        the arguments. ``with_kwargs``: ``hook(module, args, kwargs)`` returns both, or None."""
+        return self._hook_set().add("before", hook, with_kwargs)
+
+    def register_forward_hook(self, hook: Hook, *, with_kwargs: bool = False) -> Handle:
+        """Call ``hook(module, args, output)`` after each forward; what it returns, unless None,
+        replaces the output. ``with_kwargs``: ``hook(module, args, kwargs, output)``."""
+        return self._hook_set().add("after", hook, with_kwargs)
+
+    def register_full_backward_hook(self, hook: Hook) -> Handle:
+        """Call ``hook(module, (grad_input,), (grad_output,))`` in each backward pass; what it
+        returns, unless None, replaces the gradient of the input.
+
+        ``grad_input`` is None where the input needs no gradient. For modules that turn one such
+        tensor into one tensor; a call of another kind raises InvalidArgument.
+        """
+        return self._hook_set().add("backward", hook)
 
     # --- saving ---------------------------------------------------------------------------------
 

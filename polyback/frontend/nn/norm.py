@@ -12,6 +12,7 @@ from polyback.frontend.functions import mean, ones, reshape, sqrt, square, zeros
 from polyback.frontend.functions.creation import Where
 from polyback.frontend.functions.elementwise import in_place
 from polyback.frontend.nn.module import Module, Parameter
+from polyback.frontend.recompute import is_recomputing
 from polyback.frontend.tensor import Tensor
 
 
@@ -137,7 +138,7 @@ class BatchNorm1d(Module):
                 f"drop the last batch (drop_last=True), or call eval()"
             )
         y, average, variance = _normalized(x, (0, *range(2, x.ndim)), self.eps)
-        if self.training and self.track_running_stats:
+        if self.training and self.track_running_stats and not is_recomputing():
             unbias = count / (count - 1)
             with no_grad():
                 self._track(average.detach(), variance.detach() * unbias)

@@ -23,6 +23,11 @@
 /* A loop over lanes that is vectorised as it stands: unrolled first, selects become branches. */
 #define LANES(count) EACH_ALONE _Pragma("GCC unroll 1") for (int j = 0; j < (count); j++)
 
-enum { PATCH_BLOCK = 256, FOLD_LANES = 128 };
+enum {
+    PATCH_BLOCK = 256,
+    FOLD_LANES = 128,
+    TOTAL_LANES = 32, CHAIN = 512, /* scan.inc: four chains of f32 are 8 KB */
+    PLACE_LANES = 64, PLACE_BLOCK = 2048, PLACE_ROWS = 127, /* place.inc */
+};
 
 #endif

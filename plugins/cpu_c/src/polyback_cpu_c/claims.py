@@ -8,7 +8,10 @@ from polyback import scalar
 from polyback.device import Caps
 from polyback.dtype import DTYPES, dtype_of
 
-FEATURES = frozenset({"reduce_fused", "gather", "scatter", "argsort", "memory_stats", "host_view"})
+FEATURES = frozenset(
+    {"reduce_fused", "gather", "scatter", "argsort", "scan", "argreduce"}
+    | {"memory_stats", "host_view"}
+)
 STORED = frozenset(d.name for d in DTYPES)
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, final
 
 from polyback.config import Config
 from polyback.device import Caps, Device, Operand
-from polyback.dtype import DType, int64
+from polyback.dtype import DType
 from polyback.errors import DeviceClosed, InvalidArgument, UnsupportedOp
 from polyback.features import MemoryStats
 from polyback.program import Number, Program, copy_program, fill_program
@@ -18,7 +18,8 @@ from polyback_cpu_c import driver
 from polyback_cpu_c.batches import collapse, starts
 from polyback_cpu_c.claims import claims
 from polyback_cpu_c.compiler import Compiler, Plan
-from polyback_cpu_c.indexing import DTYPE_NUMBERS, index_call, lanes_spec
+from polyback_cpu_c.indexing import DTYPE_NUMBERS, index_call
+from polyback_cpu_c.lanewise import Lanewise
 from polyback_cpu_c.layout import Layout, Request, layout
 from polyback_cpu_c.operands import address, collect, complete, mismatch, pack_cast, shift
 from polyback_cpu_c.reduction import ReducePlan, arrange, views_of_result
@@ -43,7 +44,7 @@ class CpuBuffer:
 
 
 @final
-class CpuDevice(Device):
+class CpuDevice(Lanewise, Device):
     """All cores of this machine."""
 
     def __init__(self, config: Config) -> None:
@@ -320,19 +321,6 @@ class CpuDevice(Device):
         spec, pointers = index_call(x, out, index, axis, "scatter")
         number = DTYPE_NUMBERS[x.dtype.code]
         driver.check(driver.scatter(self._isa, number, add, spec, pointers), "scatter")
-
-    def argsort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
-        """Feature."""
-        self._check_open()
-        number = DTYPE_NUMBERS[x.dtype.code]
-        if x.dtype.kind == "complex":
-            raise UnsupportedOp(f"[argsort] cpu_c does not sort {x.dtype}")
-        if out.dtype is not int64 or out.view.shape != x.view.shape:
-            raise mismatch("argsort", out, int64, x.view.shape)
-        size = x.dtype.itemsize
-        spec = lanes_spec(x.view.shape, axis, x.view.strides, out.view.strides, size)
-        status = driver.argsort(number, descending, spec, address(x, size), address(out, 8))
-        driver.check(status, "argsort")
 
     def _check_open(self) -> None:
         if self._closed:

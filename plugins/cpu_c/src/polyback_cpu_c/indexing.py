@@ -1,4 +1,4 @@
-"""What gather, scatter and argsort tell C about their operands (``csrc/index.h``)."""
+"""What gather and scatter tell C about their operands (``csrc/index.h``)."""
 
 from __future__ import annotations
 
@@ -44,14 +44,6 @@ def _merges(outer: list[int], inner: list[int]) -> bool:
     if outer[4] or inner[4]:
         return False
     return all(outer[k] == inner[0] * inner[k] for k in (1, 2, 3))
-
-
-@lru_cache(maxsize=4096)
-def lanes_spec(shape: Shape, axis: int, x: Steps, out: Steps, size: int) -> bytes:
-    """pb_lanes: one lane for every index of the axes but ``axis``."""
-    axes = [(n, x[a] * size, out[a] * 8) for a, n in enumerate(shape) if a != axis and n != 1]
-    head = (len(axes), shape[axis], x[axis] * size, out[axis] * 8)
-    return struct.pack(f"={4 + 3 * len(axes)}q", *head, *sum(axes, ()))
 
 
 def differs_only_along(axis: int, a: View, b: View) -> bool:

@@ -58,7 +58,6 @@ def dialect() -> Dialect:
         },
         builtins={"f32": FLOAT, "f64": FLOAT},
         multiply_add="fma({a}, {b}, {c})",
-        shuffle_xor="__shfl_xor_sync(0xffffffffu, {x}, {n})",
-        shuffle_up="__shfl_up_sync(0xffffffffu, {x}, {n})",
+        shuffle="__shfl_sync(0xffffffffu, {x}, {n})",
         warp=32,
     )  # fmt: skip

@@ -109,7 +109,8 @@ def traits_of(device: Any) -> Traits:
     """Ask the device; nothing is assumed."""
     is_cpu = bool(device.type & cl.device_type.CPU)
     single = device.single_fp_config
-    group = 1 if is_cpu else min(256, device.max_work_group_size)
+    most = min(256, device.max_work_group_size)
+    group = 1 if is_cpu else 1 << (most.bit_length() - 1)  # kernels fold groups in halves
     return Traits(
         Machine(is_cpu, device.max_compute_units, group, 4 * device.native_vector_width_float),
         double=bool(device.double_fp_config),

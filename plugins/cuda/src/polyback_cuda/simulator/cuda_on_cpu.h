@@ -169,10 +169,6 @@ template <class T> static T __shfl_down_sync(unsigned, T x, unsigned n)
 {
     return pb_exchange(x, pb_now + n);
 }
-template <class T> static T __shfl_up_sync(unsigned, T x, unsigned n)
-{
-    return pb_exchange(x, pb_now % PB_WARP < n ? pb_now : pb_now - n);
-}
 template <class T> static T __shfl_xor_sync(unsigned, T x, unsigned mask)
 {
     return pb_exchange(x, pb_now ^ mask);

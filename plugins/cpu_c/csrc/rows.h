@@ -1,0 +1,17 @@
+/* What is computed lane by lane: scans, places of extremes, softmax, layer normalisation.  All take
+ * lanes.h's description of their operands and return a pb_status (vm.h). */
+#ifndef PB_ROWS_H
+#define PB_ROWS_H
+
+#include "isa.h"
+#include "lanes.h"
+
+/* Operands x, out.  `reduce` is an index into pb_reduce_names. */
+int pb_scan_run(const pb_isa *isa, int reduce, int size, const pb_lanes *spec,
+                char *const *operands);
+
+/* Operands x, out: int64. */
+int pb_place_run(const pb_isa *isa, int reduce, int size, const pb_lanes *spec,
+                 char *const *operands);
+
+#endif

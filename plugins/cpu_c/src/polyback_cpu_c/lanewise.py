@@ -1,0 +1,48 @@
+"""The device's methods that work lane by lane along one axis (``csrc/rows.h``)."""
+
+from __future__ import annotations
+
+from polyback.device import Caps, Operand
+from polyback.dtype import int64
+from polyback.errors import UnsupportedOp
+from polyback.feature_check import check_argreduce, check_scan
+from polyback.scalar import Reduction
+from polyback_cpu_c import driver
+from polyback_cpu_c.indexing import DTYPE_NUMBERS
+from polyback_cpu_c.lanes import lanes_of
+from polyback_cpu_c.operands import mismatch
+
+
+class Lanewise:
+    """A part of the device."""
+
+    _isa: int
+    _caps: Caps
+
+    def _check_open(self) -> None:
+        raise NotImplementedError
+
+    def argsort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
+        """Feature."""
+        self._check_open()
+        if x.dtype.kind == "complex":
+            raise UnsupportedOp(f"[argsort] cpu_c does not sort {x.dtype}")
+        if out.dtype is not int64 or out.view.shape != x.view.shape:
+            raise mismatch("argsort", out, int64, x.view.shape)
+        number = DTYPE_NUMBERS[x.dtype.code]
+        status = driver.argsort(number, descending, *lanes_of(axis, x, out))
+        driver.check(status, "argsort")
+
+    def scan(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
+        """Feature."""
+        self._check_open()
+        check_scan(self._caps, op, out, x, axis)
+        number, size = driver.REDUCES[f"{op.name}_{x.dtype.code}"], x.dtype.itemsize
+        driver.check(driver.scan(self._isa, number, size, *lanes_of(axis, x, out)), "scan")
+
+    def argreduce(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
+        """Feature."""
+        self._check_open()
+        check_argreduce(self._caps, op, out, x, axis)
+        number, size = driver.REDUCES[f"{op.name}_{x.dtype.code}"], x.dtype.itemsize
+        driver.check(driver.place(self._isa, number, size, *lanes_of(axis, x, out)), "argreduce")
