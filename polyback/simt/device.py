@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from polyback.device import Caps, Device, Operand
 from polyback.dtype import DType, int64
 from polyback.errors import DeviceClosed, InvalidArgument, UnsupportedOp
-from polyback.feature_check import check_argreduce, check_scan
+from polyback.feature_check import check_argreduce, check_layer_norm, check_scan, check_softmax
 from polyback.features import MemoryStats
 from polyback.operand_check import check_elementwise, check_matmul, check_reduce
 from polyback.program import Number, Program, copy_program
@@ -23,13 +23,17 @@ from polyback.simt.indexer import Indexer
 from polyback.simt.launcher import Launcher
 from polyback.simt.locator import Locator
 from polyback.simt.multiplier import Multiplier
+from polyback.simt.normalizer import Normalizer
 from polyback.simt.reducer import Reducer
 from polyback.simt.scanner import Scanner
 from polyback.view import View
 
 FEATURES: Final = frozenset(
-    {"reduce_fused", "gather", "scatter", "argsort", "argreduce", "scan", "memory_stats"}
-)
+    {
+        "reduce_fused", "gather", "scatter", "argsort", "scan", "argreduce", "softmax",
+        "layer_norm", "memory_stats",
+    }
+)  # fmt: skip
 
 
 class SimtDevice(Device):
@@ -45,6 +49,7 @@ class SimtDevice(Device):
         self._indexer = Indexer(self._launcher)
         self._locator = Locator(self._launcher)
         self._scanner = Scanner(self._launcher, self._reducer)
+        self._normalizer = Normalizer(self._launcher)
         self._closed = False
 
     @property
@@ -159,6 +164,21 @@ class SimtDevice(Device):
         self._check_open()
         check_scan(self._caps, op, out, x, axis)
         self._scanner.scan(op, out, x, axis)
+
+    def softmax(self, out: Operand, x: Operand, axis: int, log: bool) -> None:
+        """Feature."""
+        self._check_open()
+        check_softmax(self._caps, out, x, axis)
+        self._normalizer.softmax(out, x, axis, log)
+
+    def layer_norm(
+        self, out: Operand, mean: Operand, scale: Operand, x: Operand, weight: Operand | None,
+        bias: Operand | None, eps: float,
+    ) -> None:  # fmt: skip
+        """Feature."""
+        self._check_open()
+        check_layer_norm(self._caps, out, mean, scale, x, weight, bias)
+        self._normalizer.layer_norm(out, mean, scale, x, weight, bias, eps)
 
     # --- checks --------------------------------------------------------------------------------
 

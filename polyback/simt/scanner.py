@@ -10,7 +10,7 @@ from polyback.program import copy_program
 from polyback.scalar import Reduction
 from polyback.simt.elementwise import PACK_BYTES
 from polyback.simt.geometry import blocks, table
-from polyback.simt.lanes import Lanes, lane_last, lanes, resized
+from polyback.simt.lanes import lane_last, lanes, resized
 from polyback.simt.launcher import Launcher
 from polyback.simt.reducer import Reducer
 from polyback.simt.scan import each, scan_kernel
@@ -58,18 +58,12 @@ class Scanner:
             lambda: scan_kernel(op, x.dtype, dialect, group),
         )
         chunk = chunk or found.length
+        packed = int(found.is_packed((x, out), PACK_BYTES // x.dtype.itemsize))
         words = (x.buffer, x.view.offset, out.buffer, out.view.offset, carry.buffer, found.count,
-                 share.span, found.length, chunk, *found.steps[:2], _packed(found, x, out),
+                 share.span, found.length, chunk, *found.steps[:2], packed,
                  launcher.table(table(found.walk)))  # fmt: skip
         groups = (share.groups, blocks(found.length, chunk), 1)
         launcher.driver.launch(compiled, groups, words)
-
-
-def _packed(found: Lanes, x: Operand, out: Operand) -> int:
-    """Do packs of both start at multiples of their size?"""
-    pack = max(1, PACK_BYTES // x.dtype.itemsize)
-    starts = (x.view.offset, out.view.offset, *found.walk.strides[0], *found.walk.strides[1])
-    return int(found.steps[:2] == (1, 1) and all(s % pack == 0 for s in starts))
 
 
 def _cut(view: View, axis: int, count: int, size: int) -> View:

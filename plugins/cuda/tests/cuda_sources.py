@@ -13,7 +13,7 @@ from polyback import scalar
 from polyback.device import Caps, required_claims
 from polyback.dtype import DTYPES, DType, bool_, float32, int64
 from polyback.program import Builder, Program, copy_program, fill_program, program
-from polyback.simt import reduce_gpu
+from polyback.simt import normalize_gpu, reduce_gpu
 from polyback.simt.argreduce import argreduce_kernel
 from polyback.simt.driver import Kernel
 from polyback.simt.elementwise import PACK_BYTES, Spec, kernels
@@ -114,6 +114,9 @@ def reductions(full: bool) -> Iterator[Kernel]:
 
 def others(full: bool) -> Iterator[Kernel]:
     """Matrix products, gather, scatter, sorting, operations along one axis."""
+    for dtype in scalar.REAL_FLOAT:
+        yield normalize_gpu.softmax_kernel(dtype, WORDS, GROUP)
+        yield normalize_gpu.layer_norm_kernel(dtype, WORDS, GROUP)
     types = [d for d in REAL if full or d in (float32, int64, bool_)]
     for dtype in types:
         if dtype.name in CLAIMS.matmul:
