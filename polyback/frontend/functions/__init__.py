@@ -118,20 +118,23 @@ from polyback.frontend.functions.creation import (
 )
 from polyback.frontend.functions.shape import (
     broadcast_arrays as broadcast_arrays,
+    broadcast_shapes as broadcast_shapes,
     broadcast_to as broadcast_to,
-    concat as concat,
     expand_dims as expand_dims,
     flip as flip,
     matrix_transpose as matrix_transpose,
     moveaxis as moveaxis,
     permute_dims as permute_dims,
-    repeat as repeat,
     reshape as reshape,
-    roll as roll,
     squeeze as squeeze,
+    transpose as transpose,
+)
+from polyback.frontend.functions.joining import (
+    concat as concat,
+    repeat as repeat,
+    roll as roll,
     stack as stack,
     tile as tile,
-    transpose as transpose,
     unstack as unstack,
 )
 from polyback.frontend.functions.grids import (

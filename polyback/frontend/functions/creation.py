@@ -139,7 +139,7 @@ def holds_tensor(obj: Any) -> bool:
 
 def _joined(obj: Any, device: Device) -> Tensor:
     """A nested sequence of 0-d tensors and numbers as one tensor."""
-    from polyback.frontend.functions.shape import stack
+    from polyback.frontend.functions.joining import stack
 
     if not isinstance(obj, (list, tuple)):
         if isinstance(obj, Tensor) and obj.ndim:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from polyback.errors import InvalidArgument
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.arithmetic import subtract
-from polyback.frontend.functions.shape import concat
+from polyback.frontend.functions.joining import concat
 from polyback.frontend.tensor import Tensor
 from polyback.view import normalize_axis
 

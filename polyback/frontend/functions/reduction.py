@@ -19,10 +19,10 @@ from polyback.frontend.functions.creation import ones_like
 from polyback.frontend.functions.elementwise import cast
 from polyback.frontend.functions.exponential import exp, log
 from polyback.frontend.functions.grids import arange
+from polyback.frontend.functions.joining import concat
 from polyback.frontend.functions.rounding import conj, isfinite, real
 from polyback.frontend.functions.shape import (
     broadcast_to,
-    concat,
     flip,
     permute_dims,
     reshape,
