@@ -59,6 +59,7 @@ from polyback.frontend import nn as nn
 from polyback.frontend import optim as optim
 from polyback.frontend import random as random
 from polyback.frontend import training as training
+from polyback.frontend import viz as viz
 from polyback.frontend.saving import load as load
 from polyback.frontend.saving import load_checkpoint as load_checkpoint
 from polyback.frontend.saving import save as save
