@@ -54,6 +54,7 @@ from polyback.frontend.transforms import jvp as jvp
 from polyback.frontend.transforms import value_and_grad as value_and_grad
 from polyback.frontend.transforms import vjp as vjp
 from polyback.frontend import data as data
+from polyback.frontend import fft as fft
 from polyback.frontend import linalg as linalg
 from polyback.frontend import nn as nn
 from polyback.frontend import optim as optim

@@ -28,7 +28,7 @@ def test_every_public_function_has_an_example() -> None:
 
     finder = doctest.DocTestFinder(recurse=False)
     public = [getattr(functions, n) for n in functions.__all__]
-    public += [f for f in vars(pb.linalg).values() if inspect.isfunction(f)]
+    public += [f for m in (pb.linalg, pb.fft) for f in vars(m).values() if inspect.isfunction(f)]
     without = [
         f.__name__ for f in public if not any(t.examples for t in finder.find(f, f.__name__))
     ]
