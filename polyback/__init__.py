@@ -65,6 +65,7 @@ from polyback.frontend.saving import load as load
 from polyback.frontend.saving import load_checkpoint as load_checkpoint
 from polyback.frontend.saving import save as save
 from polyback.frontend.saving import save_checkpoint as save_checkpoint
+from polyback import interop as interop
 from polyback import testing as testing
 
 __version__ = "0.1.0"

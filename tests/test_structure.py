@@ -33,7 +33,7 @@ PROTOCOL = {
 }  # fmt: skip
 REGISTRY = {"device_check", "discovery", "plugin", "registry"}
 RUNTIME = {"runtime", "fallback", "host", "fusion", "array", "decompose", "lookup", "philox"}
-FRONTEND = {"frontend", "testing"}
+FRONTEND = {"frontend", "interop", "testing"}
 TOOLS = {"cli", "doctor", "__main__", "__init__"}
 LAYERS = [PROTOCOL, REGISTRY, RUNTIME, FRONTEND, TOOLS]
 FOR_PLUGINS = PROTOCOL  # all that a backend may import of the core

@@ -163,6 +163,7 @@ from polyback.frontend.functions.reduction import (
     sum as sum,
     var as var,
 )
+from polyback.frontend.functions.einsum import einsum as einsum
 from polyback.frontend.functions.linalg import (
     matmul as matmul,
     outer as outer,

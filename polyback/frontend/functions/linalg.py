@@ -9,7 +9,7 @@ from typing import Any, final
 
 from polyback import array
 from polyback.array import Array
-from polyback.errors import DTypeError, ShapeError
+from polyback.errors import DTypeError, InvalidArgument, ShapeError
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.elementwise import cast, result_type
 from polyback.frontend.functions.reduction import sum
@@ -115,6 +115,19 @@ def outer(x1: Tensor, x2: Tensor, /) -> Tensor:
     return reshape(x1, (x1.size, 1)) * x2
 
 
+def _contracted(x1: Tensor, x2: Tensor, axes: Any) -> tuple[list[int], list[int]]:
+    """The axes of x1 and of x2 to sum over."""
+    if isinstance(axes, int):
+        if not 0 <= axes <= min(x1.ndim, x2.ndim):
+            raise InvalidArgument(f"[tensordot] {axes} axes of {x1.shape} and {x2.shape}")
+        return list(range(x1.ndim - axes, x1.ndim)), list(range(axes))
+    left = [normalize_axis(a, x1.ndim, "tensordot") for a in axes[0]]
+    right = [normalize_axis(a, x2.ndim, "tensordot") for a in axes[1]]
+    if len(left) != len(right) or len(set(left)) != len(left) or len(set(right)) != len(right):
+        raise InvalidArgument(f"[tensordot] axes {axes}: want as many for both, each one once")
+    return left, right
+
+
 def tensordot(
     x1: Tensor, x2: Tensor, /, *, axes: int | tuple[Sequence[int], Sequence[int]] = 2
 ) -> Tensor:
@@ -125,10 +138,7 @@ def tensordot(
     (2, 4)
     """
     check_tensors("tensordot", x1, x2)
-    if isinstance(axes, int):
-        axes = (range(x1.ndim - axes, x1.ndim), range(axes))
-    left = [normalize_axis(a, x1.ndim, "tensordot") for a in axes[0]]
-    right = [normalize_axis(a, x2.ndim, "tensordot") for a in axes[1]]
+    left, right = _contracted(x1, x2, axes)
     sizes = [x1.shape[a] for a in left]
     if sizes != [x2.shape[a] for a in right]:
         raise ShapeError(f"[tensordot] axes {axes} of {x1.shape} and {x2.shape} differ in size")
