@@ -280,7 +280,7 @@ def test_a_list_where_a_tensor_belongs_says_what_to_do(name: str) -> None:
     given: list[Any] = []
     for p in signature(function).parameters.values():
         if p.kind is not Parameter.KEYWORD_ONLY and p.default is Parameter.empty:
-            values = {"Tensor": [1.0, 2.0], "Sequence[Tensor]": [[1.0], [2.0]]}
+            values = {"Tensor": [1.0, 2.0], "Sequence[Tensor]": [[1.0], [2.0]], "str": "i"}
             given.append(values.get(p.annotation, 0))
     with pytest.raises(pb.DTypeError, match=r"\[\w+\] got list; want (a tensor|tensors)"):
         function(*given)

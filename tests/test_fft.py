@@ -145,21 +145,6 @@ def test_a_real_signal_has_a_real_gradient() -> None:
     pb.testing.check_grad(lambda x: pb.fft.fftshift(x) ** 2, x.astype(pb.float64))
 
 
-@pytest.mark.parametrize("name", ONE)
-@pytest.mark.parametrize("norm", NORMS)
-def test_gradients_are_pytorchs(name: str, norm: str) -> None:
-    torch = pytest.importorskip("torch")
-    for n in (None, 3, 6):
-        x = draw(name, (2, 4))
-        leaf = torch.tensor(x, requires_grad=True)
-        y, pull = pb.vjp(lambda x, n=n: getattr(fft, name)(x, n=n, norm=norm), pb.asarray(x))
-        weight = sample(y.shape, y.dtype, 1)
-        getattr(torch.fft, name)(leaf, n=n, norm=norm).backward(torch.tensor(weight))
-        np.testing.assert_allclose(
-            pull(pb.asarray(weight))[0].numpy(), leaf.grad.resolve_conj().numpy(), atol=1e-12
-        )
-
-
 # --- errors and the ledger ----------------------------------------------------------------------
 
 SIGNAL = np.ones((2, 3), np.float32)

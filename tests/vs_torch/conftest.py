@@ -30,5 +30,5 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         each = ", ".join(f"{name} {n}" for name, n in sorted(COMPARED.items()))
         terminalreporter.write_line(
             f"{COMPARED.total()} comparisons with PyTorch (configurations of {len(COMPARED)} "
-            f"layers, each on every device) agree: {each}"
+            f"layers and functions, each on every device) agree: {each}"
         )
