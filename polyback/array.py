@@ -1,7 +1,8 @@
 """Array: a typed view of a buffer on a device. No gradients here; the frontend's Tensor adds them.
 
-Elementwise work is lazy (:mod:`polyback.fusion`); views never reach a device; structured work goes
-to the device's method, else to a decomposition, else to the host (:mod:`polyback.fallback`).
+Elementwise work is lazy (:mod:`polyback.fusion`); views never reach a device; reductions and matrix
+products go to the device's method, else to the host (:mod:`polyback.fallback`). What a device may
+offer beyond the required methods is in :mod:`polyback.structured`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Sequence
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
 
-from polyback import decompose, fusion, scalar
+from polyback import fusion, scalar
 from polyback.config import config
 from polyback.device import Operand
 from polyback.dtype import DType, bool_, int64
@@ -23,8 +24,6 @@ from polyback.program import Builder, Number, fill_program
 from polyback.runtime import Device, Storage, launch, launch_program
 from polyback.scalar import CAST, WHERE, Reduction, Scalar
 from polyback.view import Shape, View, broadcast_shapes
-
-Mode = Literal["set", "add", "min", "max"]  # how a scatter treats what is there
 
 
 @final
@@ -302,58 +301,6 @@ def matmul(a: Array, b: Array) -> Array:
         [result.operand()],
         [a.operand((*batch, *a.shape[-2:])), b.operand((*batch, *b.shape[-2:]))],
     )
-    return result
-
-
-def _native(feature: str, x: Array) -> bool:
-    """A feature serves the types that its device stores; others take the decomposition."""
-    return x.device.has(feature) and x.dtype.name in x.device.caps.storage
-
-
-def gather(x: Array, index: Array, axis: int) -> Array:
-    """``x`` at ``index`` along ``axis``; both have the result's shape on all other axes."""
-    if not _native("gather", x):
-        return decompose.gather(x, index, axis)
-    result = empty(x.device, index.shape, x.dtype)
-    if 0 not in result.shape:
-        feature: Any = x.device.protocol
-        feature.gather(result.operand(), x.operand(), index.operand(), axis)
-    return result
-
-
-def scatter(target: Array, index: Array, x: Array, axis: int, mode: Mode) -> None:
-    """Write ``x`` at ``index`` along ``axis`` of ``target``, in place, in row-major order of the
-    index: the last of several writes wins, or all are combined with what is there."""
-    if 0 in x.shape:
-        return
-    if target.view.has_overlap:
-        raise InvalidArgument("[scatter] cannot write to a broadcast array; copy it first")
-    if target.dtype.compute is not target.dtype and mode != "set":
-        wide = cast(target, target.dtype.compute)
-        scatter(wide, index, cast(x, wide.dtype), axis, mode)
-        target.assign(cast(wide, target.dtype))
-        return
-    if not _native("scatter_minmax" if mode in ("min", "max") else "scatter", x):
-        target.assign(decompose.scatter(target, index, x, axis, mode))
-        return
-    storage = target.storage
-    index, x = (a.copy() if a.storage is storage else a for a in (index, x))
-    fusion.before_write(storage)
-    feature: Any = target.device.protocol
-    feature.scatter(target.operand(), index.operand(), x.operand(), axis, mode)
-    storage.version += 1
-
-
-def argsort(x: Array, axis: int, descending: bool) -> Array:
-    """Stable order along ``axis`` as int64; NaN last."""
-    if x.dtype.compute is not x.dtype:
-        x = cast(x, x.dtype.compute)
-    if not _native("argsort", x):
-        return decompose.argsort(x, axis, descending)
-    result = empty(x.device, x.shape, int64)
-    if 0 not in result.shape:
-        feature: Any = x.device.protocol
-        feature.argsort(result.operand(), x.operand(), axis, descending)
     return result
 
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from math import prod
 from typing import Final, final
 
-from polyback import array
-from polyback.array import Array, Mode
+from polyback import array, structured
+from polyback.array import Array
 from polyback.dtype import int64
 from polyback.scalar import ADD, FLOOR_DIVIDE, MAX, MIN, MULTIPLY, REMAINDER
+from polyback.structured import Mode
 from polyback.view import Shape, View, broadcast_shapes
 
 Spots = tuple[View, Array, int]
@@ -148,7 +149,7 @@ def read(x: Array, places: Places, indices: Sequence[Array]) -> Array:
     """A copy of what ``indices`` choose."""
     view, index, axis = places.find(x, indices)
     shape = places.shape(x.shape, indices)
-    return array.gather(x.with_view(view), index, axis).reshape(shape)
+    return structured.gather(x.with_view(view), index, axis).reshape(shape)
 
 
 def write(x: Array, places: Places, indices: Sequence[Array], values: Array, mode: Mode) -> None:
@@ -156,4 +157,4 @@ def write(x: Array, places: Places, indices: Sequence[Array], values: Array, mod
     shape = places.shape(x.shape, indices)
     view, index, axis = places.find(x, indices)
     wide = _wide(values, 0, shape).reshape(index.shape)
-    array.scatter(x.with_view(view), index, wide, axis, mode)
+    structured.scatter(x.with_view(view), index, wide, axis, mode)

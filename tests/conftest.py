@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 import polyback as pb
@@ -26,3 +28,12 @@ def _no_host_fallback(request: pytest.FixtureRequest):
         return
     with pb.configure(fallback="forbid"):
         yield
+
+
+@pytest.fixture(scope="module")
+def bare() -> Iterator[str]:
+    """The name of a device that has no optional feature at all."""
+    from extra_devices import caps, extra_device  # they need a backend; other tests need none
+
+    with pb.configure(fallback="forbid"), extra_device(caps()) as name:
+        yield name

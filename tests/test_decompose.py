@@ -2,57 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-
-import ml_dtypes
 import numpy as np
 import pytest
 from against_numpy import extreme
+from bare_device import (
+    DTYPES_BY_NAME,
+    NUMERIC,
+    REAL,
+    REFERENCE,
+    SPECIAL,
+    bits,
+    numbers,
+    on,
+    same_on_both,
+    scattered,
+)
 from extra_devices import caps, extra_device
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import polyback as pb
-from polyback import array
+from polyback import structured
 from polyback.dtype import DTYPES, DType
-
-REFERENCE = "numpy_ref"
-SPECIAL = [0.0, -0.0, np.nan, np.inf, -np.inf, 1.0, -1.0, 0.5, 3.0, -2.5]
-DTYPES_BY_NAME = {d.name: d for d in DTYPES}
-REAL = [d.name for d in DTYPES if d.kind != "complex"]
-NUMERIC = [d.name for d in DTYPES if d.kind != "bool"]
-
-
-@pytest.fixture(scope="module")
-def bare() -> Iterator[str]:
-    """The name of a device that has no optional feature at all."""
-    with pb.configure(fallback="forbid"), extra_device(caps()) as name:
-        yield name
-
-
-def numbers(rng: np.random.Generator, dtype: DType, shape: tuple[int, ...]) -> np.ndarray:
-    """Values with many repetitions and every special number of the type."""
-    if dtype.kind == "bool":
-        return rng.random(shape) < 0.5
-    if dtype.is_integer:
-        info = np.iinfo(dtype.numpy)
-        pool = np.array([info.min, info.max, 0, 1, 2, 7, 100], dtype.numpy)
-        return rng.choice(pool, shape)
-    pool = np.array(SPECIAL)
-    if dtype.kind == "complex":
-        result = np.empty(shape, dtype.numpy)
-        result.real, result.imag = rng.choice(pool, shape), rng.choice(pool, shape)
-        return result + 0  # the sign of their zeros may be lost
-    return rng.choice(pool, shape).astype(dtype.numpy)
-
-
-def bits(x: np.ndarray) -> bytes:
-    """The bytes, with one NaN for all NaN, whose sign and payload mean nothing."""
-    if x.dtype == ml_dtypes.bfloat16:
-        x = x.astype(np.float32)
-    if x.dtype.kind == "c":
-        return bits(np.stack([x.real, x.imag]))
-    return np.where(np.isnan(x), np.nan, x).tobytes() if x.dtype.kind == "f" else x.tobytes()
 
 
 @st.composite
@@ -63,28 +34,6 @@ def problems(
     seed = draw(st.integers(0, 2**32))
     axis = draw(st.integers(0, len(shape) - 1))
     return DTYPES_BY_NAME[draw(st.sampled_from(names))], np.random.default_rng(seed), shape, axis
-
-
-def on(device: str, *values: np.ndarray) -> list[array.Array]:
-    found = pb.get_device(device)
-    return [array.from_numpy(found, v, DTYPES_BY_NAME[v.dtype.name]) for v in values]
-
-
-def same_on_both(bare: str, run: object, *values: np.ndarray) -> None:
-    got, want = (run(*on(d, *values)).numpy() for d in (bare, REFERENCE))  # type: ignore[operator]
-    assert got.dtype == want.dtype
-    assert bits(got) == bits(want), f"{values}\n{got}\n{want}"
-
-
-def scattered(axis: int, mode: array.Mode) -> Callable[..., array.Array]:
-    """A scatter that leaves its target alone."""
-
-    def run(target: array.Array, index: array.Array, x: array.Array) -> array.Array:
-        result = target.copy()
-        array.scatter(result, index, x, axis, mode)
-        return result
-
-    return run
 
 
 HYPOTHESIS = settings(
@@ -107,7 +56,7 @@ def test_gather_equals_the_native_one(bare: str, problem: tuple, length: int) ->
     wanted = [length if a == axis else n for a, n in enumerate(shape)]
     index = rng.integers(0, shape[axis], wanted)
     same_on_both(
-        bare, lambda x, i: array.gather(x, i, axis), numbers(rng, dtype, tuple(shape)), index
+        bare, lambda x, i: structured.gather(x, i, axis), numbers(rng, dtype, tuple(shape)), index
     )
 
 
@@ -140,7 +89,7 @@ def test_scatter_with_add_sums_what_meets(bare: str, problem: tuple, length: int
     mode=st.sampled_from(["min", "max"]),
 )
 def test_scatter_with_min_and_max_keeps_the_extreme(
-    bare: str, problem: tuple, length: int, mode: array.Mode
+    bare: str, problem: tuple, length: int, mode: structured.Mode
 ) -> None:
     dtype, rng, shape, axis = problem
     wide = tuple(length if a == axis else n for a, n in enumerate(shape))
@@ -162,7 +111,7 @@ def test_scatter_with_min_and_max_keeps_the_extreme(
 def test_argsort_is_stable_with_nan_last(bare: str, problem: tuple, descending: bool) -> None:
     dtype, rng, shape, axis = problem
     same_on_both(
-        bare, lambda x: array.argsort(x, axis, descending), numbers(rng, dtype, tuple(shape))
+        bare, lambda x: structured.argsort(x, axis, descending), numbers(rng, dtype, tuple(shape))
     )
 
 
@@ -170,7 +119,7 @@ def test_special_numbers_survive_a_gather(bare: str) -> None:
     for dtype in (np.float16, np.float32, np.float64):
         x = np.array(SPECIAL, dtype)
         index = np.array([1, 0, 2, 4, 3, 1])
-        same_on_both(bare, lambda x, i: array.gather(x, i, 0), x, index)
+        same_on_both(bare, lambda x, i: structured.gather(x, i, 0), x, index)
 
 
 def test_the_public_functions_work_on_a_device_without_features(bare: str) -> None:

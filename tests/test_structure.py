@@ -32,7 +32,9 @@ PROTOCOL = {
     "features", "simt", "operand_check", "feature_check", "adapters",
 }  # fmt: skip
 REGISTRY = {"device_check", "discovery", "plugin", "registry"}
-RUNTIME = {"runtime", "fallback", "host", "fusion", "array", "decompose", "lookup", "philox"}
+RUNTIME = {
+    "runtime", "fallback", "host", "fusion", "array", "decompose", "structured", "lookup", "philox",
+}  # fmt: skip
 FRONTEND = {"frontend", "interop", "testing"}
 TOOLS = {"cli", "doctor", "__main__", "__init__"}
 LAYERS = [PROTOCOL, REGISTRY, RUNTIME, FRONTEND, TOOLS]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, final
 
 from polyback import array, lookup
-from polyback.array import Array, Mode
+from polyback.array import Array
 from polyback.dtype import DEFAULT_FLOAT, bool_, dtype_of, int64
 from polyback.errors import DTypeError, IndexOutOfBounds, InvalidArgument, ShapeError
 from polyback.frontend.autograd import OUTPUT
@@ -25,6 +25,7 @@ from polyback.frontend.functions.shape import broadcast_to, expand_dims, reshape
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
 from polyback.lookup import Along, Picked, Places
+from polyback.structured import Mode
 from polyback.view import Shape, broadcast_shapes, check_shape, normalize_axis
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import final
 
-from polyback import array
+from polyback import structured
 from polyback.array import Array
 from polyback.errors import InvalidArgument
 from polyback.frontend.checks import check_tensors
@@ -24,7 +24,7 @@ class ArgSort(Op):
         self.axis, self.descending = axis, descending
 
     def forward(self, x: Array) -> Array:
-        return array.argsort(x, self.axis, self.descending)
+        return structured.argsort(x, self.axis, self.descending)
 
     def gradient(self, operand: int, g: Tensor, y: object, *operands: object) -> Tensor:
         raise AssertionError("argsort is not differentiable")

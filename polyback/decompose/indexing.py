@@ -1,4 +1,4 @@
-"""Optional features written in required methods, for devices that do not offer them.
+"""Gather and scatter: every index is compared with every position.
 
 They cost O(n m) work and memory where the feature costs O(n): correct everywhere, meant for small
 sizes. A device that matters claims the feature.
@@ -7,27 +7,14 @@ sizes. A device that matters claims the feature.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from polyback import array, scalar
+from polyback.array import Array
+from polyback.decompose.lanes import from_end, to_end
 from polyback.dtype import bool_, int64
-
-if TYPE_CHECKING:
-    from polyback.array import Array, Mode
-    from polyback.scalar import Reduction
-
-
-def _last(x: Array, axis: int) -> Array:
-    order = [a for a in range(x.view.ndim) if a != axis] + [axis]
-    return x.with_view(x.view.permute(order))
-
-
-def _back(x: Array, axis: int) -> Array:
-    order = list(range(x.view.ndim - 1))
-    order.insert(axis, x.view.ndim - 1)
-    return x.with_view(x.view.permute(order))
+from polyback.scalar import Reduction
 
 
 def _pick(hit: Array, values: Array) -> Array:
@@ -53,13 +40,13 @@ def _total(hit: Array, values: Array) -> Array:
 
 def gather(x: Array, index: Array, axis: int) -> Array:
     """``x`` at ``index`` along ``axis``: compare every index with every position, keep the hit."""
-    source, positions = _last(x, axis), _last(index, axis)
+    source, positions = to_end(x, axis), to_end(index, axis)
     n = source.view.ndim
     wide = source.with_view(source.view.insert(n - 1))
     at = positions.with_view(positions.view.insert(n))
     hit = array.equal(at, array.iota(x.device, source.shape[-1]))
     picked = _pick(hit, wide)
-    return _back(picked.with_view(picked.view.drop(n)), axis)
+    return from_end(picked.with_view(picked.view.drop(n)), axis)
 
 
 def _extreme(hit: Array, values: Array, op: Reduction) -> Array:
@@ -85,9 +72,9 @@ def _extreme(hit: Array, values: Array, op: Reduction) -> Array:
     return array.where(array.equal(found, 0), signed, found, dtype)
 
 
-def scatter(target: Array, index: Array, x: Array, axis: int, mode: Mode) -> Array:
+def scatter(target: Array, index: Array, x: Array, axis: int, mode: str) -> Array:
     """A copy of ``target`` with ``x`` set at, or combined with, ``index`` along ``axis``."""
-    old, values, positions = _last(target, axis), _last(x, axis), _last(index, axis)
+    old, values, positions = to_end(target, axis), to_end(x, axis), to_end(index, axis)
     n = old.view.ndim
     spots = array.iota(x.device, old.shape[-1])
     spots = spots.with_view(spots.view.insert(1))
@@ -96,12 +83,12 @@ def scatter(target: Array, index: Array, x: Array, axis: int, mode: Mode) -> Arr
     if mode == "add":
         sums = _total(hit, wide)
         total = array.apply(scalar.ADD, (old, sums.with_view(sums.view.drop(n))), target.dtype)
-        return _back(total, axis)
+        return from_end(total, axis)
     if mode != "set":
         op = scalar.MAX if mode == "max" else scalar.MIN
         found = _extreme(hit, wide, op)
         best = array.apply(op.combine, (old, found.with_view(found.view.drop(n))), target.dtype)
-        return _back(best, axis)
+        return from_end(best, axis)
     writers = array.iota(x.device, values.shape[-1])
     last = array.reduce(scalar.MAX, array.where(hit, writers, -1, int64), (n,))
     written = array.apply(scalar.GREATER_EQUAL, (last, 0), int64)
@@ -112,39 +99,4 @@ def scatter(target: Array, index: Array, x: Array, axis: int, mode: Mode) -> Arr
         old,
         target.dtype,
     )
-    return _back(kept, axis)
-
-
-def argsort(x: Array, axis: int, descending: bool) -> Array:
-    """The rank of an element is the number of elements that come before it."""
-    values = _last(x, axis)
-    n = values.view.ndim
-    length = values.shape[-1]
-    mine = values.with_view(values.view.insert(n))
-    theirs = values.with_view(values.view.insert(n - 1))
-    order = scalar.GREATER if descending else scalar.LESS
-    places = array.iota(x.device, length)
-    column = places.with_view(places.view.insert(1))
-    earlier = array.apply(scalar.LESS, (places, column), int64)
-    if x.dtype is bool_:
-        mine, theirs = array.cast(mine, int64), array.cast(theirs, int64)
-    dtype = mine.dtype
-    before = array.apply(order, (theirs, mine), dtype)
-    tie = array.equal(theirs, mine)
-    if dtype.kind == "float":
-        nan, other_nan = (array.apply(scalar.ISNAN, (v,), dtype) for v in (mine, theirs))
-        number = array.apply(scalar.LOGICAL_NOT, (other_nan,), bool_)
-        before = array.apply(
-            scalar.LOGICAL_OR,
-            (before, array.apply(scalar.LOGICAL_AND, (nan, number), bool_)),
-            bool_,
-        )
-        both = array.apply(scalar.LOGICAL_AND, (nan, other_nan), bool_)
-        tie = array.apply(scalar.LOGICAL_OR, (tie, both), bool_)
-    first = array.apply(scalar.LOGICAL_AND, (tie, earlier), bool_)
-    ahead = array.cast(array.apply(scalar.LOGICAL_OR, (before, first), bool_), int64)
-    rank = array.reduce(scalar.SUM, ahead, (n,))
-    rank = rank.with_view(rank.view.drop(n))
-    index = places.with_view(places.view.expand(rank.shape))
-    blank = array.full(x.device, rank.shape, 0, int64)
-    return _back(scatter(blank, rank, index, n - 1, "set"), axis)
+    return from_end(kept, axis)
