@@ -45,6 +45,16 @@ CASES = {
     "mean": (lambda x: pb.mean(x, axis=(0, 2)) ** 3, (2, 3, 2)),
     "var": (lambda x: pb.var(x, axis=0, correction=1), (3, 2)),
     "std": (lambda x: pb.std(x, axis=1), (2, 3)),
+    "cumulative_sum": (lambda x: pb.cumulative_sum(x, axis=1) ** 2, (2, 4)),
+    "cumulative_prod": (lambda x: pb.cumulative_prod(x, axis=0), (4, 2)),
+    "cumulative_prod of zeros": (
+        lambda x: pb.cumulative_prod(x * pb.asarray([1.0, 0.0, 1.0, 0.0])),
+        (4,),
+    ),
+    "cumulative_prod with an initial element": (
+        lambda x: pb.cumulative_prod(x, include_initial=True) ** 2,
+        (3,),
+    ),
     "logsumexp": (lambda x: pb.logsumexp(x, axis=1), (2, 3)),
     "softmax": (pb.softmax, (2, 3)),
     "softmax of axis 0": (lambda x: pb.softmax(x, axis=0), (2, 3)),

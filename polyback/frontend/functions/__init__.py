@@ -170,6 +170,10 @@ from polyback.frontend.functions.linalg import (
     tensordot as tensordot,
     vecdot as vecdot,
 )
+from polyback.frontend.functions.cumulative import (
+    cumulative_prod as cumulative_prod,
+    cumulative_sum as cumulative_sum,
+)
 from polyback.frontend.functions.softmax import (
     log_softmax as log_softmax,
     softmax as softmax,

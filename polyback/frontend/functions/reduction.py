@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import prod as product
 from typing import Any, final
 
-from polyback import array
+from polyback import array, structured
 from polyback.array import Array
 from polyback.dtype import DEFAULT_FLOAT, DType, bool_, dtype_of, int64, uint64
 from polyback.errors import DTypeError, InvalidArgument
@@ -18,7 +18,6 @@ from polyback.frontend.functions.arithmetic import sqrt, square
 from polyback.frontend.functions.creation import ones_like
 from polyback.frontend.functions.elementwise import cast
 from polyback.frontend.functions.exponential import exp, log
-from polyback.frontend.functions.grids import arange
 from polyback.frontend.functions.joining import concat
 from polyback.frontend.functions.rounding import conj, isfinite, real
 from polyback.frontend.functions.shape import (
@@ -105,7 +104,7 @@ def _without(x: Tensor, axes: tuple[int, ...]) -> Tensor:
     return reshape(x, tuple(n for a, n in enumerate(x.shape) if a not in axes))
 
 
-def _accumulator(x: Tensor, dtype: Any) -> DType:
+def accumulator(x: Tensor, dtype: Any) -> DType:
     """Sums of integers widen to 64 bits."""
     if dtype is not None:
         return dtype_of(dtype)
@@ -124,7 +123,7 @@ def sum(x: Tensor, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = 
     [4, 6]
     """
     check_tensors("sum", x)
-    return _reduce(SUM, cast(x, _accumulator(x, dtype)), axis, keepdims)
+    return _reduce(SUM, cast(x, accumulator(x, dtype)), axis, keepdims)
 
 
 def prod(x: Tensor, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool = False) -> Tensor:
@@ -135,7 +134,7 @@ def prod(x: Tensor, /, *, axis: Axis = None, dtype: Any = None, keepdims: bool =
     24
     """
     check_tensors("prod", x)
-    return _reduce(PROD, cast(x, _accumulator(x, dtype)), axis, keepdims)
+    return _reduce(PROD, cast(x, accumulator(x, dtype)), axis, keepdims)
 
 
 def max(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -281,27 +280,16 @@ def logsumexp(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Ten
 
 
 def _arg(op: Reduction, x: Tensor, axis: int | None, keepdims: bool) -> Tensor:
-    """The first position of the extreme (or of NaN): the least position where x equals it."""
+    """The first position of the extreme, or of NaN."""
     name = f"arg{op.name}"
-    flat = axis is None
-    source = x.detach()
-    if flat:
-        source, spot = reshape(source, source.size), 0
-    else:
-        assert axis is not None
-        spot = normalize_axis(axis, x.ndim, name)
-    n = source.shape[spot]
-    if n == 0:
+    source = reshape(x.detach(), x.size) if axis is None else x.detach()
+    spot = normalize_axis(0 if axis is None else axis, source.ndim, name)
+    if x.dtype.compute not in op.takes:
+        raise DTypeError(f"[{name}] does not take {x.dtype}; want a real type")
+    if source.shape[spot] == 0:
         raise InvalidArgument(f"[{name}] shape {x.shape} has nothing to compare")
-    best = _reduce(op, source, spot, keepdims=True)
-    hit = source == best
-    if source.dtype.is_floating:
-        hit = hit | (source != source)
-    spots = reshape(
-        arange(n, device=x.device), tuple(n if a == spot else 1 for a in range(source.ndim))
-    )
-    found = _reduce(MIN, where(hit, spots, n), spot, keepdims=True)
-    if flat:
+    found = Tensor(structured.argreduce(op, source.array, spot))
+    if axis is None:
         return reshape(found, (1,) * x.ndim if keepdims else ())
     return found if keepdims else _without(found, (spot,))
 

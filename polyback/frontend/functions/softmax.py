@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, final
 
-from polyback import array
+from polyback import structured
 from polyback.array import Array
 from polyback.dtype import DEFAULT_FLOAT
 from polyback.errors import DTypeError
@@ -16,17 +16,7 @@ from polyback.frontend.functions.exponential import exp
 from polyback.frontend.functions.reduction import sum
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
-from polyback.scalar import DIVIDE, EXP, LOG, MAX, SUBTRACT, SUM
 from polyback.view import normalize_axis
-
-
-def _shifted(x: Array, axis: int) -> tuple[Array, Array, Array]:
-    """``s = x - max`` (no exponential overflows), ``exp(s)`` and ``sum(exp(s))``; half types in
-    float32 throughout, rounded once by the caller."""
-    wide = array.cast(x, x.dtype.compute)
-    shifted = array.apply(SUBTRACT, (wide, array.reduce(MAX, wide, (axis,))), wide.dtype)
-    weights = array.apply(EXP, (shifted,), wide.dtype)
-    return shifted, weights, array.reduce(SUM, weights, (axis,))
 
 
 @final
@@ -37,10 +27,7 @@ class Softmax(Op):
         self.axis = axis
 
     def forward(self, x: Array) -> Array:
-        if 0 in x.shape:
-            return x.copy()
-        _, weights, total = _shifted(x, self.axis)
-        return array.cast(array.apply(DIVIDE, (weights, total), weights.dtype), x.dtype)
+        return structured.softmax(x, self.axis, False)
 
     def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
         result: Tensor = y * (g - sum(g * y, axis=self.axis, keepdims=True))
@@ -63,11 +50,7 @@ class LogSoftmax(Op):
         self.axis = axis
 
     def forward(self, x: Array) -> Array:
-        if 0 in x.shape:
-            return x.copy()
-        shifted, _, total = _shifted(x, self.axis)
-        log_total = array.apply(LOG, (total,), total.dtype)
-        return array.cast(array.apply(SUBTRACT, (shifted, log_total), total.dtype), x.dtype)
+        return structured.softmax(x, self.axis, True)
 
     def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
         return g - exp(y) * sum(g, axis=self.axis, keepdims=True)
