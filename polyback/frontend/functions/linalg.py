@@ -10,6 +10,7 @@ from typing import Any, final
 from polyback import array
 from polyback.array import Array
 from polyback.errors import DTypeError, InvalidArgument, ShapeError
+from polyback.frontend.autocast import lowered
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.elementwise import cast, result_type
 from polyback.frontend.functions.reduction import sum
@@ -54,6 +55,7 @@ def matmul(x1: Tensor, x2: Tensor, /) -> Tensor:
     [3, 7]
     """
     check_tensors("matmul", x1, x2)
+    x1, x2 = lowered(x1, x2)
     dtype = result_type(x1, x2)
     if dtype.kind == "bool" or not x1.ndim or not x2.ndim:
         raise (DTypeError if x1.ndim and x2.ndim else ShapeError)(

@@ -11,6 +11,7 @@ from polyback import array, structured
 from polyback.array import Array
 from polyback.dtype import DEFAULT_FLOAT, DType, bool_, dtype_of, int64, uint64
 from polyback.errors import DTypeError, InvalidArgument
+from polyback.frontend.autocast import widened
 from polyback.frontend.autograd import OUTPUT
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.activation import where
@@ -105,9 +106,10 @@ def _without(x: Tensor, axes: tuple[int, ...]) -> Tensor:
 
 
 def accumulator(x: Tensor, dtype: Any) -> DType:
-    """Sums of integers widen to 64 bits."""
+    """Sums of integers widen to 64 bits, of half types inside autocast to float32."""
     if dtype is not None:
         return dtype_of(dtype)
+    x = widened(x)
     if x.dtype.kind in ("bool", "int"):
         return int64
     return uint64 if x.dtype.kind == "uint" else x.dtype
@@ -187,6 +189,7 @@ def all(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 def floating(x: Tensor) -> tuple[Tensor, DType]:
     """``x`` in the type to compute in (half types: float32), and the type of the result."""
+    x = widened(x)
     result = x.dtype if x.dtype.kind in ("float", "complex") else DEFAULT_FLOAT
     return cast(x, result.compute), result
 

@@ -9,6 +9,7 @@ from polyback import structured
 from polyback.array import Array
 from polyback.dtype import DEFAULT_FLOAT
 from polyback.errors import DTypeError
+from polyback.frontend.autocast import widened
 from polyback.frontend.autograd import OUTPUT
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.elementwise import cast
@@ -67,7 +68,7 @@ class LogSoftmax(Op):
 def _floating(x: Tensor, op: str) -> Tensor:
     if x.dtype.kind == "complex":
         raise DTypeError(f"[{op}] does not take {x.dtype}; want a real type")
-    return x if x.dtype.is_floating else cast(x, DEFAULT_FLOAT)
+    return widened(x) if x.dtype.is_floating else cast(x, DEFAULT_FLOAT)
 
 
 def softmax(x: Tensor, /, *, axis: int = -1) -> Tensor:

@@ -6,6 +6,7 @@ import math
 from typing import Any, final
 
 from polyback.errors import InvalidArgument, ShapeError
+from polyback.frontend.autocast import lowered
 from polyback.frontend.functions import expand_dims, matmul, permute_dims, reshape, sum, transpose
 from polyback.frontend.functions.creation import Where
 from polyback.frontend.nn import init
@@ -30,7 +31,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"(out, in)"
         )
     product = matmul(input, transpose(weight))
-    return product if bias is None else product + bias
+    return product if bias is None else product + lowered(bias)[0]
 
 
 @final

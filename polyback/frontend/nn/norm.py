@@ -7,6 +7,7 @@ from typing import Any, final
 
 from polyback.dtype import DEFAULT_FLOAT, int64
 from polyback.errors import InvalidArgument, ShapeError
+from polyback.frontend.autocast import widened
 from polyback.frontend.autograd import no_grad
 from polyback.frontend.functions import mean, ones, reshape, sqrt, square, zeros
 from polyback.frontend.functions.creation import Where
@@ -18,6 +19,7 @@ from polyback.frontend.tensor import Tensor
 
 def _normalized(x: Tensor, axes: tuple[int, ...], eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """``(x - mean) / sqrt(var + eps)`` along ``axes``, the mean, and the biased variance."""
+    x = widened(x)
     average = mean(x, axis=axes, keepdims=True)
     centred = x - average
     variance = mean(square(centred), axis=axes, keepdims=True)

@@ -17,4 +17,5 @@ from polyback.frontend.optim.lr_scheduler import SequentialLR as SequentialLR
 from polyback.frontend.optim.lr_scheduler import StepLR as StepLR
 from polyback.frontend.optim.newton import NewtonCG as NewtonCG
 from polyback.frontend.optim.optimizer import Optimizer as Optimizer
+from polyback.frontend.optim.scaler import GradScaler as GradScaler
 from polyback.frontend.optim.sgd import SGD as SGD
