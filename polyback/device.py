@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol, final
 
 from polyback import scalar
@@ -113,25 +113,29 @@ class Caps:
         }
 
 
-def required_claims(storage: frozenset[str]) -> Caps:
-    """The smallest Caps that passes conformance for a device that stores ``storage``: every real
-    dtype it stores must work everywhere; half types are storage only; complex is optional."""
-    real = storage & _REAL
-    halves = frozenset({"float16", "bfloat16"})
-    full = real - halves
+def full_claims(storage: frozenset[str]) -> Caps:
+    """Everything that a device which stores ``storage`` can claim: every row, reduction and product
+    on every type; half types are storage only."""
+    full = storage - frozenset({"float16", "bfloat16"})
 
     def names(types: frozenset[DType]) -> frozenset[str]:
         return frozenset(d.name for d in types) & full
 
-    rows = {row.name: names(row.takes) for row in scalar.TABLE if row.takes - scalar.COMPLEX}
+    rows = {row.name: names(row.takes) for row in scalar.TABLE if names(row.takes)}
     for row in (scalar.CAST, scalar.CONST):
-        rows[row.name] = real
+        rows[row.name] = storage
     return Caps(
-        storage=storage | MINIMUM_STORAGE,
+        storage=storage,
         scalars=rows,
         reductions={r.name: names(r.takes) for r in scalar.REDUCTIONS},
         matmul=full - {"bool"},
     )
+
+
+def required_claims(storage: frozenset[str]) -> Caps:
+    """The smallest Caps that passes conformance for a device that stores ``storage``: every real
+    dtype it stores must work everywhere; half types are storage only; complex is optional."""
+    return replace(full_claims(storage & _REAL), storage=storage | MINIMUM_STORAGE)
 
 
 class Device(ABC):

@@ -14,6 +14,7 @@ from typing import Final, final
 from polyback.dtype import DTYPES, DType
 
 UNSIGNED: Final = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}  # by size in bytes
+PARTS: Final = {"c64": "f32", "c128": "f64"}  # of a complex number: real and imaginary
 
 
 @final
@@ -56,7 +57,7 @@ class Dialect:
     barrier: str
     aligned: str  # after struct: {n} bytes
     unroll: str  # before a loop of a small fixed count
-    types: Mapping[str, str]  # dtype code -> type in memory
+    types: Mapping[str, str]  # dtype code -> type in memory; complex: two parts called x and y
     suffixes: Mapping[str, str]  # dtype code -> suffix of its literals
     reinterpret: Mapping[str, str]  # dtype code -> function to it from the other kind of that size
     builtins: Mapping[str, Mapping[str, str]]  # dtype code -> {function of scalar.py: its name}
@@ -104,9 +105,14 @@ class Dialect:
         return self.types["i64"]
 
 
-def unsigned(dtype: DType) -> str:
-    """The code of the unsigned integer of the same size."""
-    return UNSIGNED[dtype.itemsize]
-
-
 BY_CODE: Final = {d.code: d for d in DTYPES}
+
+
+def part(dtype: DType) -> DType:
+    """The type of the real and the imaginary part; of a real type itself."""
+    return BY_CODE[PARTS.get(dtype.code, dtype.code)]
+
+
+def carrier(itemsize: int) -> DType:
+    """A type of this many bytes that moves any bits unchanged."""
+    return BY_CODE[UNSIGNED.get(itemsize, "c128")]

@@ -26,7 +26,7 @@ from polyback.program import Program
 from polyback.scalar import IOTA
 from polyback.simt.dialect import Dialect
 from polyback.simt.driver import Kernel
-from polyback.simt.expression import Writer, wide_lanes, wide_type
+from polyback.simt.expression import Writer, argument_codes, parameters, wide_lanes, wide_type
 from polyback.simt.geometry import DENSE, SPLAT, decode, last_step
 from polyback.simt.vectors import Vectors
 
@@ -114,7 +114,7 @@ class Renderer:
         """A buffer and an offset per array, a number per scalar; then n, span, table."""
         kinds: list[str] = []
         for given in self.program.inputs:
-            kinds += [given.dtype.code] if given.scalar else ["*", "i64"]
+            kinds += argument_codes(given.dtype) if given.scalar else ("*", "i64")
         for k in range(len(self.program.outputs)):
             kinds += ["*", "i64"] if self.spec.alias[k] < 0 else []
         return (*kinds, "i64", "i64", "*")
@@ -124,8 +124,7 @@ class Renderer:
         written = set(self.spec.alias)
         for k, given in enumerate(self.program.inputs):
             if given.scalar:
-                kind = dialect.types[given.dtype.code]
-                words.append(f"{kind} s{k}")
+                words.append(parameters(f"s{k}", given.dtype, dialect))
             else:
                 const = k not in written
                 words += [
@@ -182,7 +181,7 @@ class Renderer:
         for k, given in enumerate(self.program.inputs):
             if given.scalar:
                 kind = self.writer.register(given.dtype, given.dtype)
-                lines.append(f"{kind} t{k} = s{k};")
+                lines.append(f"{kind} t{k} = {self.writer.number(f's{k}', given.dtype)};")
         return lines
 
     def _flat_row(self) -> str:

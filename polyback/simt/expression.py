@@ -17,7 +17,8 @@ from polyback import scalar
 from polyback.dtype import DType
 from polyback.program import Instr, Number, Program
 from polyback.scalar import Scalar
-from polyback.simt.dialect import BY_CODE, UNSIGNED, Dialect
+from polyback.simt.complex_helpers import TEXTS, complex_helper, spelled
+from polyback.simt.dialect import BY_CODE, UNSIGNED, Dialect, part
 from polyback.simt.functions import cast_helper, helper
 
 _CALL: Final = re.compile(r"\$(\w+)\(")
@@ -61,7 +62,7 @@ class Writer:
         row, args = instr.row, [f"t{a}" for a in instr.args]
         if row is scalar.CONST:
             assert instr.value is not None
-            return literal(instr.value, instr.dtype, self.dialect)
+            return self.literal(instr.value, instr.dtype)
         if row is scalar.IOTA:
             return index
         if row is scalar.CAST:
@@ -79,6 +80,8 @@ class Writer:
             return f"({self.dialect.types[dtype.code]})({plain})"
         if row is scalar.BITWISE_INVERT and dtype.kind == "bool":
             return f"!{args[0]}"
+        if dtype.kind == "complex" and row.name in TEXTS:  # C's operators know no vectors of two
+            return f"{self.function(row.name, dtype)}({', '.join(args)})"
         return self.expand(row.c, dtype).format(*args)
 
     def expand(self, text: str, dtype: DType) -> str:
@@ -87,6 +90,12 @@ class Writer:
 
     def function(self, name: str, dtype: DType) -> str:
         """The built-in, or a helper that is added to the source."""
+        if dtype.kind == "complex":
+            own = spelled(name, dtype)
+            if own not in self.helpers:
+                text = complex_helper(name, dtype, self.dialect, self.function)
+                self.helpers[own] = text  # behind those that it calls
+            return own
         builtin = self.dialect.builtins.get(dtype.code, {}).get(name)
         if builtin and not self.dialect.own(name, dtype, self.lanes):
             return builtin
@@ -97,9 +106,18 @@ class Writer:
         return found[0]
 
     def cast(self, source: DType, target: DType, x: str) -> str:
-        """A conversion."""
+        """A conversion; a complex number gives its real part, except to bool."""
         if source is target:
             return x
+        if source.kind == "complex":
+            if target.kind == "complex":
+                parts = (self.cast(part(source), part(target), f"{x}.{p}") for p in "xy")
+                return f"{self.function('join', target)}({', '.join(parts)})"
+            if target.kind != "bool":
+                return self.cast(part(source), target, f"{x}.x")
+            return f"({x}.x != 0 || {x}.y != 0)"
+        if target.kind == "complex":
+            return f"{self.function('join', target)}({self.cast(source, part(target), x)}, 0)"
         if target.kind == "bool":
             return f"({x} != 0)"
         if self.lanes > 1:  # only a mask becomes a number: -1 is 1
@@ -111,6 +129,36 @@ class Writer:
             self.helpers[found[0]] = found[1]
             return f"{found[0]}({x})"
         return f"({self.dialect.types[target.code]}){x}"
+
+    def literal(self, value: Number, dtype: DType) -> str:
+        """A number as text that reads back as exactly itself in ``dtype``."""
+        if dtype.kind != "complex":
+            return literal(value, dtype, self.dialect)
+        number, real = complex(value), part(dtype)
+        parts = (literal(x, real, self.dialect) for x in (number.real, number.imag))
+        return f"{self.function('join', dtype)}({', '.join(parts)})"
+
+    def number(self, name: str, dtype: DType) -> str:
+        """The value of the arguments that :func:`argument_names` lists."""
+        names = ", ".join(argument_names(name, dtype))
+        return f"{self.function('join', dtype)}({names})" if dtype.kind == "complex" else names
+
+
+def argument_names(name: str, dtype: DType) -> tuple[str, ...]:
+    """The arguments of a kernel that pass one number: a complex one goes as its two parts, because
+    languages differ in how they align vectors."""
+    return (f"{name}x", f"{name}y") if dtype.kind == "complex" else (name,)
+
+
+def argument_codes(dtype: DType) -> tuple[str, ...]:
+    """The dtype codes of these arguments."""
+    return (part(dtype).code,) * len(argument_names("", dtype))
+
+
+def parameters(name: str, dtype: DType, dialect: Dialect) -> str:
+    """Their declarations."""
+    kind = dialect.types[part(dtype).code]
+    return ", ".join(f"{kind} {each}" for each in argument_names(name, dtype))
 
 
 def wide_type(program: Program) -> DType | None:
@@ -156,7 +204,7 @@ def _has_vectors(name: str, dtype: DType, dialect: Dialect) -> bool:
 
 
 def literal(value: Number, dtype: DType, dialect: Dialect) -> str:
-    """A number as text that reads back as exactly itself in ``dtype``."""
+    """As :meth:`Writer.literal`, for real types."""
     suffix = dialect.suffixes.get(dtype.code, "")
     if dtype.kind == "bool":
         return "true" if value else "false"

@@ -1,7 +1,7 @@
 """Gather, and scatter that sets or adds.
 
-Gather: one result per work-item; elements are moved as unsigned integers of their size, so one
-kernel per size serves all types and keeps every bit.
+Gather: one result per work-item; elements are moved as carriers of their size, so one kernel per
+size serves all types and keeps every bit.
 
 Scatter must act as if element by element in row-major order: the last of several writes wins, and
 sums have one order. Two elements can meet only if they agree on every axis but the scattered one,
@@ -17,7 +17,7 @@ from typing import Final
 
 from polyback import scalar
 from polyback.dtype import DType
-from polyback.simt.dialect import BY_CODE, UNSIGNED, Dialect
+from polyback.simt.dialect import Dialect, carrier
 from polyback.simt.driver import Kernel
 from polyback.simt.expression import Writer
 from polyback.simt.geometry import decode
@@ -59,7 +59,7 @@ ${decode}
 
 def gather_kernel(itemsize: int, dialect: Dialect, group: int) -> Kernel:
     """Gather of elements of ``itemsize`` bytes."""
-    words = _words(BY_CODE[UNSIGNED[itemsize]], dialect, group, "gather")
+    words = _words(carrier(itemsize), dialect, group, "gather")
     source = GATHER.substitute(
         words, stride="1" if group > 1 else "0", skip=str(group) if group > 1 else "1"
     )
@@ -68,7 +68,7 @@ def gather_kernel(itemsize: int, dialect: Dialect, group: int) -> Kernel:
 
 def scatter_kernel(dtype: DType, add: bool, dialect: Dialect, group: int) -> Kernel:
     """Scatter of elements of ``dtype``; only adding cares for more than their size."""
-    moved = dtype if add else BY_CODE[UNSIGNED[dtype.itemsize]]
+    moved = dtype if add else carrier(dtype.itemsize)
     writer = Writer(dialect)
     value = "x[o + fd + k * from]"
     result = writer.apply(scalar.ADD, dtype, "out[at]", value) if add else value

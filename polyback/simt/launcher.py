@@ -30,7 +30,8 @@ from polyback.simt.geometry import (
     table,
     tiled,
 )
-from polyback.simt.lifting import lift, number
+from polyback.simt import lifting
+from polyback.simt.lifting import lift
 
 MOST_PLANS: Final = 4096
 # Elements from which a launch is worth a kernel of its own for its mix of dense, broadcast and
@@ -199,7 +200,7 @@ def arguments(
         if isinstance(x, Operand):
             words += (x.buffer, x.view.offset)
         else:
-            words.append(number(x, given.dtype))
+            words += lifting.arguments(x, given.dtype)
     for out, same in zip(outs, plan.alias, strict=True):
         if same < 0:
             words += (out.buffer, out.view.offset)

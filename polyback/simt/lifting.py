@@ -50,3 +50,9 @@ def number(value: Number, dtype: DType) -> Any:
     except (TypeError, ValueError, OverflowError):
         raise InvalidArgument(f"[elementwise] {value!r} is no {dtype}") from None
     return int(result) if dtype.kind == "bool" else result.item()
+
+
+def arguments(value: Number, dtype: DType) -> tuple[Any, ...]:
+    """What passes it to a kernel: a complex number's parts."""
+    found = number(value, dtype)
+    return (found.real, found.imag) if dtype.kind == "complex" else (found,)

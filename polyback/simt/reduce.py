@@ -31,7 +31,14 @@ from polyback.scalar import Reduction
 from polyback.simt.dialect import Dialect
 from polyback.simt.driver import Kernel
 from polyback.simt.elementwise import comment
-from polyback.simt.expression import Writer, literal, wide_lanes, wide_type
+from polyback.simt.expression import (
+    Writer,
+    argument_codes,
+    argument_names,
+    parameters,
+    wide_lanes,
+    wide_type,
+)
 from polyback.simt.geometry import DENSE, SPLAT, decode, last_step
 from polyback.simt.vectors import Vectors
 
@@ -112,19 +119,19 @@ class Frame:
     def _arguments(self) -> tuple[str, ...]:
         kinds: list[str] = []
         for given in self.program.inputs:
-            kinds += [given.dtype.code] if given.scalar else ["*", "i64"]
+            kinds += argument_codes(given.dtype) if given.scalar else ("*", "i64")
         return (*kinds, "*", *["i64"] * 6, "*", "*")
 
     def words(self) -> dict[str, str]:
         """What every template of this family has holes for."""
         dialect, program = self.dialect, self.program
-        parameters = []
+        taken = []
         for k, given in enumerate(program.inputs):
             if given.scalar:
-                parameters.append(f"{dialect.types[given.dtype.code]} s{k}")
+                taken.append(parameters(f"s{k}", given.dtype, dialect))
             else:
                 pointer = dialect.pointer(given.dtype, f"p{k}", const=True)
-                parameters.append(f"{pointer}, {dialect.long} o{k}")
+                taken.append(f"{pointer}, {dialect.long} o{k}")
         kept = [f"f{k}" for k in self.inputs]
         inner = [f"g{k}" for k in self.inputs]
         row = self.group == 1 and not self.spec.columns
@@ -133,7 +140,7 @@ class Frame:
             "header": f"{dialect.header}\n{comment(program)}\n// {self.op.name} of it",
             "kernel": dialect.kernel,
             "name": "reduction",
-            "parameters": ", ".join(parameters),
+            "parameters": ", ".join(taken),
             "result": dialect.pointer(self.dtype, "", const=False).rstrip(),
             "long": dialect.long,
             "index": self.index,
@@ -159,7 +166,7 @@ class Frame:
             "decode_reduced": _indent(
                 decode("reduced", "r", inner, self.index, "r"), 3 if row else 2
             ),
-            "one_identity": literal(identity_of(self.op, self.dtype), self.dtype, dialect),
+            "one_identity": self.one.literal(identity_of(self.op, self.dtype), self.dtype),
             "identity": self.identity(),
             "combine_ab": self.one.apply(self.op.combine, self.dtype, "a", "b"),
             "one_middle_low": self.one.apply(self.op.combine, self.dtype, "middle", "low"),
@@ -177,7 +184,7 @@ class Frame:
         value = identity_of(self.op, self.dtype)
         if self.vectors is not None and self.dtype.kind == "bool":
             return "-1" if value else "0"
-        return literal(value, self.dtype, self.dialect)
+        return self.writer.literal(value, self.dtype)
 
     def combine(self, a: str, b: str) -> str:
         """Two partial results joined, lane by lane."""
@@ -191,7 +198,10 @@ class Frame:
     def number_loads(self) -> list[str]:
         """Declarations of the inputs that are numbers."""
         kinds = {k: self.program.inputs[k].dtype for k in self.numbers}
-        return [f"{self.writer.register(d, self.main)} t{k} = s{k};" for k, d in kinds.items()]
+        return [
+            f"{self.writer.register(d, self.main)} t{k} = {self.writer.number(f's{k}', d)};"
+            for k, d in kinds.items()
+        ]
 
     def pieces(self, step: str) -> tuple[str, str]:
         """(parameters, arguments) that hand the inputs to a helper; ``step``: table of the
@@ -204,8 +214,9 @@ class Frame:
             where = f"p{k} + o{k} + f{k}" + offset.format(k=k)
             passed.append(f"{where}, {last_step(step, n, self.index, key)}")
         for k in self.numbers:
-            given.append(f"{dialect.types[self.program.inputs[k].dtype.code]} s{k}")
-            passed.append(f"s{k}")
+            dtype = self.program.inputs[k].dtype
+            given.append(parameters(f"s{k}", dtype, dialect))
+            passed += argument_names(f"s{k}", dtype)
         return ", ".join(given), ", ".join(passed)
 
     def at(self, n: int, k: int, e: str, base: str = "") -> str:

@@ -6,7 +6,6 @@ from string import Template
 from typing import Final
 
 from polyback.simt.driver import Kernel
-from polyback.simt.expression import literal
 from polyback.simt.geometry import last_step
 from polyback.simt.reduce import COLUMNS, HEAD, LANES, Frame, identity_of
 
@@ -138,7 +137,7 @@ def _row_words(f: Frame) -> dict[str, str]:
             dtype = f.program.inputs[k].dtype
             loads += f.vectors.loads(f"t{k}", dtype, f.spec.modes[n], f"x{k}", "r", "count")
         body = f.value(4, loads)
-        rest = literal(identity_of(f.op, f.dtype), f.dtype, f.dialect)
+        rest = f.one.literal(identity_of(f.op, f.dtype), f.dtype)
         trim = f.vectors.trim(f.dtype, rest)
         kind = f.vectors.kind(f.dtype)
         body.append(" " * 16 + f"{kind} term = {result};")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import final
 
-from polyback.device import Caps, Limits, Numerics, required_claims
+from polyback.device import Caps, Limits, Numerics, full_claims
 from polyback.dtype import DTYPES
 from polyback.simt.device import FEATURES, SimtDevice
 from polyback_cuda.dialect import dialect
@@ -12,14 +13,9 @@ from polyback_cuda.driver import CudaDriver, Traits
 
 
 def claims(traits: Traits) -> Caps:
-    """Every real dtype. Half types are stored as bits, so they need nothing of the device."""
-    storage = frozenset(d.name for d in DTYPES if d.kind != "complex")
-    least = required_claims(storage)
-    return Caps(
-        storage=storage,
-        scalars=least.scalars,
-        reductions=least.reductions,
-        matmul=least.matmul,
+    """Every dtype. Half types are stored as bits, so they need nothing of the device."""
+    return replace(
+        full_claims(frozenset(d.name for d in DTYPES)),
         features=FEATURES,
         numerics=Numerics(),
         limits=Limits(alignment=traits.alignment, max_allocation=traits.max_allocation),

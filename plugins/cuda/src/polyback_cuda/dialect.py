@@ -21,6 +21,7 @@ TYPES: Final = {
     "b8": "unsigned char", "i8": "signed char", "i16": "short", "i32": "int", "i64": "long long",
     "u8": "unsigned char", "u16": "unsigned short", "u32": "unsigned", "u64": "unsigned long long",
     "f16": "unsigned short", "bf16": "unsigned short", "f32": "float", "f64": "double",
+    "c64": "float2", "c128": "double2",
 }  # fmt: skip
 # All are overloaded for float and double.
 # Largest errors by NVIDIA's table, in ULP of float32: tan and acosh 4, atan2, hypot, sinh, asinh,
@@ -29,6 +30,7 @@ _SAME: Final = (
     "sqrt", "hypot", "exp", "expm1", "log", "log1p", "log2", "log10", "erf", "sin", "cos", "tan",
     "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "floor",
     "ceil", "trunc", "copysign", "nextafter", "isnan", "isinf", "isfinite", "signbit", "pow",
+    "fma",
 )  # fmt: skip
 FLOAT: Final = {name: name for name in _SAME} | {"abs": "fabs", "round": "rint"}
 

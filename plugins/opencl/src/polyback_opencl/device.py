@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import final
 
-from polyback.device import Caps, Limits, Numerics, required_claims
+from polyback.device import Caps, Limits, Numerics, full_claims
 from polyback.dtype import DTYPES
 from polyback.simt.device import FEATURES, SimtDevice
 from polyback_opencl.dialect import dialect
@@ -12,16 +13,11 @@ from polyback_opencl.driver import OpenclDriver, Traits
 
 
 def claims(traits: Traits) -> Caps:
-    """Every real dtype; float64 where the device has it. Half types are stored as bits, so they
-    need nothing of the device."""
-    lacking = set() if traits.double else {"float64"}
-    storage = frozenset(d.name for d in DTYPES if d.kind != "complex" and d.name not in lacking)
-    least = required_claims(storage)
-    return Caps(
-        storage=storage,
-        scalars=least.scalars,
-        reductions=least.reductions,
-        matmul=least.matmul,
+    """Every dtype; float64 and complex128 where the device has float64. Half types are stored as
+    bits, so they need nothing of the device."""
+    lacking = set() if traits.double else {"float64", "complex128"}
+    return replace(
+        full_claims(frozenset(d.name for d in DTYPES) - lacking),
         features=FEATURES,
         numerics=Numerics(denormals=traits.denormals),
         limits=Limits(alignment=traits.alignment, max_allocation=traits.max_allocation),

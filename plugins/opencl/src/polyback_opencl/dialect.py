@@ -17,6 +17,7 @@ TYPES: Final = {
     "b8": "uchar", "i8": "char", "i16": "short", "i32": "int", "i64": "long",
     "u8": "uchar", "u16": "ushort", "u32": "uint", "u64": "ulong",
     "f16": "ushort", "bf16": "ushort", "f32": "float", "f64": "double",
+    "c64": "float2", "c128": "double2",
 }  # fmt: skip
 _SAME: Final = [
     "sqrt",
@@ -51,6 +52,7 @@ _SAME: Final = [
     "isfinite",
     "signbit",
     "pow",
+    "fma",
 ]
 FLOAT: Final = {name: name for name in _SAME} | {"abs": "fabs", "round": "rint"}
 
