@@ -7,6 +7,9 @@ barriers. The tile's loop is an *outlined* function: PoCL keeps variables of a k
 memory, and even there it moves the accumulators to memory and back in every turn, so a turn makes
 UNROLLED steps. With float32 in 512-bit vectors 12 x 32 takes 24 of 32 registers.
 
+Complex operands are packed as real ones: rows of C are re, im, re, im, ..., and C = A B' with rows
+(re, im, ...) of A and two rows of the real B' for each of B: (re b, im b, ...), (-im b, re b, ...).
+
 GPU. A group of 256 work-items makes a 64 x 64 tile, each work-item 4 x 4 in registers, from slices
 of A and B that the group loads into shared memory DEPTH at a time (the ladder's "2D tile");
 operands are read with their own strides, along whichever axis is dense.
@@ -23,7 +26,7 @@ from typing import Final, final
 
 from polyback import scalar
 from polyback.dtype import DType
-from polyback.simt.dialect import BY_CODE, UNSIGNED, Dialect
+from polyback.simt.dialect import BY_CODE, UNSIGNED, Dialect, carrier, part
 from polyback.simt.driver import Kernel
 from polyback.simt.expression import Writer
 from polyback.simt.geometry import Machine, decode
@@ -59,6 +62,35 @@ ${decode}
     for (${long} k = 0; k < depth; k++)
         for (${long} line = count; line < width; line++) to[k * width + line] = 0;
     for (${long} e = depth * width; e < padded * width; e++) to[e] = 0;
+}
+""")
+
+# The same of complex elements: of A (each == 1) an element makes two k, of B (2) two k and two lines.
+PACK_PARTS: Final = Template("""\
+${header}
+${kernel} pack(${complex_source} x, ${long} o, ${target} to, ${long} lines, ${long} depth,
+    ${long} width, ${long} line_step, ${long} k_step, ${long} panels, ${long} padded, ${words} table,
+    ${long} each)
+{
+    ${long} batch = ${group} / panels, panel = ${group} % panels;
+    ${long} first = panel * width / each, count = min(width / each, lines - first);
+${decode}
+    ${complex_source} from = x + o + f0 + first * line_step;
+    to += (batch * panels + panel) * padded * width;
+    for (${long} e = 0; e < padded * width; e++) to[e] = 0;
+    bool along = k_step == 1;
+    for (${long} i = 0; i < (along ? count : depth); i++)
+        for (${long} j = 0; j < (along ? depth : count); j++) {
+            ${long} line = along ? i : j, k = along ? j : i;
+            ${C} z = from[line * line_step + k * k_step];
+            ${target} at = to + 2 * k * width + each * line;
+            at[0] = z.x;
+            at[width] = each == 1 ? z.y : -z.y;
+            if (each == 2) {
+                at[1] = z.y;
+                at[width + 1] = z.x;
+            }
+        }
 }
 """)
 
@@ -114,6 +146,7 @@ ${decode}
 
 TILE_GPU: Final = Template("""\
 ${header}
+${helpers}
 ${kernel} product(${source} a, ${long} oa, ${source} b, ${long} ob, ${target} c, ${long} oc,
     ${long} m, ${long} n, ${long} depth, ${long} a_row, ${long} a_k, ${long} b_k, ${long} b_column,
     ${long} c_row, ${long} c_column, ${words} table)
@@ -130,17 +163,17 @@ ${decode}
     ${unroll}
     for (int i = 0; i < ${each}; i++)
         ${unroll}
-        for (int j = 0; j < ${each}; j++) total[i][j] = sum[i][j] = 0;
+        for (int j = 0; j < ${each}; j++) total[i][j] = sum[i][j] = ${zero};
     for (${long} k0 = 0; k0 < depth; k0 += ${depth}) {
         for (int e = id; e < ${depth} * ${tile}; e += ${size}) {  // along dense axes
             int k = a_k == 1 ? e % ${depth} : e / ${tile};
             int i = a_k == 1 ? e / ${depth} : e % ${tile};
             bool inside = i0 + i < m && k0 + k < depth;
-            at[k][i] = inside ? a[(i0 + i) * a_row + (k0 + k) * a_k] : 0;
+            at[k][i] = inside ? a[(i0 + i) * a_row + (k0 + k) * a_k] : ${zero};
             k = b_k == 1 ? e % ${depth} : e / ${tile};
             i = b_k == 1 ? e / ${depth} : e % ${tile};
             inside = j0 + i < n && k0 + k < depth;
-            bt[k][i] = inside ? b[(k0 + k) * b_k + (j0 + i) * b_column] : 0;
+            bt[k][i] = inside ? b[(k0 + k) * b_k + (j0 + i) * b_column] : ${zero};
         }
         ${barrier}
         for (int k = 0; k < ${depth}; k++) {
@@ -161,8 +194,8 @@ ${decode}
             for (int i = 0; i < ${each}; i++)
                 ${unroll}
                 for (int j = 0; j < ${each}; j++) {
-                    total[i][j] += sum[i][j];
-                    sum[i][j] = 0;
+                    total[i][j] = ${add};
+                    sum[i][j] = ${zero};
                 }
     }
     ${unroll}
@@ -171,7 +204,7 @@ ${decode}
         for (int j = 0; j < ${each}; j++) {
             ${long} row = i0 + y + i * ${side}, column = j0 + x + j * ${side};
             if (row < m && column < n)
-                c[row * c_row + column * c_column] = total[i][j] + sum[i][j];
+                c[row * c_row + column * c_column] = ${add};
         }
 }
 """)
@@ -203,9 +236,15 @@ def tile(dtype: DType, machine: Machine) -> Tile:
 
 
 def pack_kernel(dtype: DType, dialect: Dialect) -> Kernel:
-    """Packs A or B; by size of the element."""
-    words = _words(BY_CODE[UNSIGNED[dtype.itemsize]], dialect)
-    source = PACK.substitute(words, decode=_decode("batch", ["f0"], dialect))
+    """Packs A or B; real types differ by their size only."""
+    decoding = _decode("batch", ["f0"], dialect)
+    if dtype.kind == "complex":
+        kind = dialect.types[dtype.code]
+        pointer = f"{dialect.memory}const {kind} *"
+        words = _words(part(dtype), dialect) | {"complex_source": pointer, "C": kind}
+        source = PACK_PARTS.substitute(words, decode=decoding)
+        return Kernel("pack", source, ("*", "i64", "*", *["i64"] * 7, "*", "i64"))
+    source = PACK.substitute(_words(carrier(dtype.itemsize), dialect), decode=decoding)
     return Kernel("pack", source, ("*", "i64", "*", *["i64"] * 7, "*"))
 
 
@@ -261,7 +300,9 @@ def gpu_kernel(dtype: DType, dialect: Dialect) -> Kernel:
     kind = element(dtype)
     writer = Writer(dialect)
     product = "left[i] * right[j] + sum[i][j]"
-    if kind.is_floating:
+    if kind.kind == "complex":
+        product = f"{writer.function('multiply_add', kind)}(left[i], right[j], sum[i][j])"
+    elif kind.is_floating:
         product = dialect.multiply_add.format(a="left[i]", b="right[j]", c="sum[i][j]")
     elif kind.itemsize < 4:  # promoted to int, whose product may overflow
         first = writer.apply(scalar.MULTIPLY, kind, "left[i]", "right[j]")
@@ -275,6 +316,9 @@ def gpu_kernel(dtype: DType, dialect: Dialect) -> Kernel:
         size=str(GROUP),
         pieces=str(BLOCK // DEPTH * 4),
         multiply=product,
+        add=writer.apply(scalar.ADD, kind, "total[i][j]", "sum[i][j]"),
+        zero=writer.literal(0, kind),
+        helpers="\n".join(writer.helpers.values()),
         decode=_decode("batch", ["f0", "f1", "f2"], dialect),
     )
     return Kernel("product", source, ("*", "i64") * 3 + ("i64",) * 9 + ("*",), GROUP)

@@ -10,7 +10,8 @@ from typing import Any, Final, final
 from polyback import scalar
 from polyback.device import Operand
 from polyback.dtype import DType
-from polyback.program import Program, fill_program, program
+from polyback.program import Program, copy_program, fill_program, program
+from polyback.simt.dialect import part
 from polyback.simt.geometry import Walk, blocks, merge, table
 from polyback.simt.launcher import Launcher
 from polyback.simt.matmul import (
@@ -71,49 +72,67 @@ class Multiplier:
     # --- CPU -----------------------------------------------------------------------------------
 
     def _packed(self, out: Operand, a: Operand, b: Operand) -> None:
-        launcher, dtype = self.launcher, element(a.dtype)
+        """Complex matrices as real ones with two columns for each."""
+        launcher, dtype, pair = self.launcher, element(part(a.dtype)), 1
         m, k, n = *a.view.shape[-2:], b.view.shape[-1]
-        shape, dialect = tile(dtype, launcher.machine), launcher.dialect
-        rows, columns = shape.rows, shape.width
-        padded = blocks(k, UNROLLED) * UNROLLED
-        left, right = blocks(m, rows) * rows * padded, blocks(n, columns) * columns * padded
         held: list[Any] = []
+        view = out.view
         try:
-            av, bv = a.view, b.view
-            packed_a, a_batches = self._pack(a, m, k, rows, av.strides[-2], av.strides[-1], held)
-            packed_b, b_batches = self._pack(b, n, k, columns, bv.strides[-1], bv.strides[-2], held)
+            made = out
+            if a.dtype.kind == "complex":
+                pair, made = 2, self._dense_rows(out, held)
+                view = _as_parts(made.view)
+            shape, dialect = tile(dtype, launcher.machine), launcher.dialect
+            rows, columns = shape.rows, shape.width
+            padded = blocks(pair * k, UNROLLED) * UNROLLED
+            left = blocks(m, rows) * rows * padded
+            right = blocks(pair * n, columns) * columns * padded
+            packed_a, a_batches = self._pack(a, False, rows, padded, held)
+            packed_b, b_batches = self._pack(b, True, columns, padded, held)
             compiled = launcher.compiled(
                 ("product", dtype), lambda: cpu_kernel(dtype, shape, dialect)
             )
-            view = out.view
             walk = _batches([view])
-            words = (packed_a, packed_b, out.buffer, view.offset, m, n, padded, view.strides[-2],
-                     view.strides[-1], left if a_batches > 1 else 0, right if b_batches > 1 else 0,
-                     launcher.table(table(walk)))  # fmt: skip
-            groups = (blocks(m, rows), blocks(n, columns), walk.size)
+            words = (packed_a, packed_b, made.buffer, view.offset, m, pair * n, padded,
+                     *view.strides[-2:], left if a_batches > 1 else 0,
+                     right if b_batches > 1 else 0, launcher.table(table(walk)))  # fmt: skip
+            groups = (blocks(m, rows), blocks(pair * n, columns), walk.size)
             launcher.driver.launch(compiled, groups, words)
+            if made is not out:
+                launcher.elementwise(copy_program(out.dtype, out.dtype), [out], [made])
         finally:
             for buffer in held:
                 launcher.driver.free(buffer)
 
+    def _dense_rows(self, out: Operand, held: list[Any]) -> Operand:
+        """``out`` itself if elements of its rows are neighbours, else memory for the same."""
+        view, dtype = out.view, out.dtype
+        if view.strides[-1] == 1:
+            return out
+        held.append(self.launcher.driver.allocate(view.size * dtype.itemsize))
+        return Operand(held[-1], dtype, View.contiguous(view.shape))
+
     def _pack(
-        self, x: Operand, lines: int, depth: int, size: int, line_step: int, k_step: int,
-        held: list[Any],
-    ) -> tuple[Any, int]:  # fmt: skip
-        """(buffer of panels, how many matrices it holds: one where all are the same)"""
-        launcher, view = self.launcher, x.view
+        self, x: Operand, columns: bool, size: int, padded: int, held: list[Any]
+    ) -> tuple[Any, int]:
+        """(buffer of panels of ``size`` rows, or columns, how many matrices it holds: one where all
+        are the same)"""
+        launcher, view, dtype = self.launcher, x.view, x.dtype
         if all(s == 0 or n == 1 for s, n in zip(view.strides[:-2], view.shape[:-2], strict=True)):
             view = View(view.shape[-2:], view.strides[-2:], view.offset)
-        walk, panels = _batches([view]), blocks(lines, size)
-        padded = blocks(depth, UNROLLED) * UNROLLED
-        buffer = launcher.driver.allocate(walk.size * panels * size * padded * x.dtype.itemsize)
+        (lines, depth), steps = view.shape[-2:], view.strides[-2:]
+        if columns:
+            lines, depth, steps = depth, lines, steps[::-1]
+        each = 2 if columns and dtype.kind == "complex" else 1  # real columns of one
+        walk, panels = _batches([view]), blocks(each * lines, size)
+        buffer = launcher.driver.allocate(walk.size * panels * size * padded * part(dtype).itemsize)
         held.append(buffer)
-        dialect = launcher.dialect
+        dialect, is_complex = launcher.dialect, dtype.kind == "complex"
         compiled = launcher.compiled(
-            ("pack", x.dtype.itemsize), lambda: pack_kernel(x.dtype, dialect)
+            ("pack", dtype if is_complex else dtype.itemsize), lambda: pack_kernel(dtype, dialect)
         )
-        words = (x.buffer, view.offset, buffer, lines, depth, size, line_step, k_step, panels,
-                 padded, launcher.table(table(walk)))  # fmt: skip
+        words = (x.buffer, view.offset, buffer, lines, depth, size, *steps, panels, padded,
+                 launcher.table(table(walk)), *([each] if is_complex else []))  # fmt: skip
         launcher.driver.launch(compiled, (walk.size * panels, 1, 1), words)
         return buffer, walk.size
 
@@ -129,6 +148,13 @@ class Multiplier:
                  m, n, k, *a.view.strides[-2:], *b.view.strides[-2:], *out.view.strides[-2:],
                  launcher.table(table(walk)))  # fmt: skip
         launcher.driver.launch(compiled, (blocks(m, TILE), blocks(n, TILE), walk.size), words)
+
+
+def _as_parts(view: View) -> View:
+    """Of complex matrices, whose rows are dense, as real ones."""
+    *outer, n = view.shape
+    strides = (*(2 * s for s in view.strides[:-1]), 1)
+    return View((*outer, 2 * n), strides, 2 * view.offset)
 
 
 def _batches(views: Sequence[View]) -> Walk:
