@@ -5,6 +5,7 @@ machine is like (:class:`~polyback.simt.geometry.Machine`) and how to allocate, 
 launch
 (:class:`~polyback.simt.driver.Driver`); :class:`~polyback.simt.device.SimtDevice` does the rest.
 
-``expression`` turns a Program into statements; ``elementwise``, ``reduce``, ``matmul``,
+``expression`` turns a Program into statements, complex functions are written out in real ones
+(``complex_basic``, ``complex_math``); ``elementwise``, ``reduce``, ``matmul``,
 ``indexing`` and ``sorting`` hold one family of kernels each: the template beside what fills it.
 """

@@ -93,7 +93,7 @@ ${function}${T} ${name}(${T} z)
 }
 """,
     "log1p": """\
-// |1 + z|^2 - 1 = 2x + x^2 + y^2 in two words, so that z may be small or 1 + z near the unit circle.
+// |1 + z|^2 - 1 = 2x + x^2 + y^2 in two words: z may be small, or 1 + z near the unit circle.
 ${outlined}${T} ${name}(${T} z)
 {
     ${T} a = @two_product(z.x, z.x), b = @two_product(z.y, z.y);

@@ -30,8 +30,7 @@ from polyback.simt.geometry import (
     table,
     tiled,
 )
-from polyback.simt import lifting
-from polyback.simt.lifting import lift
+from polyback.simt.lifting import lift, number_arguments
 
 MOST_PLANS: Final = 4096
 # Elements from which a launch is worth a kernel of its own for its mix of dense, broadcast and
@@ -200,7 +199,7 @@ def arguments(
         if isinstance(x, Operand):
             words += (x.buffer, x.view.offset)
         else:
-            words += lifting.arguments(x, given.dtype)
+            words += number_arguments(x, given.dtype)
     for out, same in zip(outs, plan.alias, strict=True):
         if same < 0:
             words += (out.buffer, out.view.offset)

@@ -52,7 +52,7 @@ def number(value: Number, dtype: DType) -> Any:
     return int(result) if dtype.kind == "bool" else result.item()
 
 
-def arguments(value: Number, dtype: DType) -> tuple[Any, ...]:
+def number_arguments(value: Number, dtype: DType) -> tuple[Any, ...]:
     """What passes it to a kernel: a complex number's parts."""
     found = number(value, dtype)
     return (found.real, found.imag) if dtype.kind == "complex" else (found,)

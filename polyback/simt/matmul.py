@@ -65,12 +65,12 @@ ${decode}
 }
 """)
 
-# The same of complex elements: of A (each == 1) an element makes two k, of B (2) two k and two lines.
+# Of complex elements: one of A (each == 1) makes two k, one of B (each == 2) two k and two lines.
 PACK_PARTS: Final = Template("""\
 ${header}
 ${kernel} pack(${complex_source} x, ${long} o, ${target} to, ${long} lines, ${long} depth,
-    ${long} width, ${long} line_step, ${long} k_step, ${long} panels, ${long} padded, ${words} table,
-    ${long} each)
+    ${long} width, ${long} line_step, ${long} k_step, ${long} panels, ${long} padded,
+    ${words} table, ${long} each)
 {
     ${long} batch = ${group} / panels, panel = ${group} % panels;
     ${long} first = panel * width / each, count = min(width / each, lines - first);

@@ -16,7 +16,7 @@ from polyback.simt.driver import Kernel, Triple
 from polyback.simt.elementwise import has_index
 from polyback.simt.geometry import SMALL_INDEX, STRIDED, Walk, blocks, merge, table
 from polyback.simt.launcher import MOST_PLANS, Launcher
-from polyback.simt.lifting import arguments, lift
+from polyback.simt.lifting import lift, number_arguments
 from polyback.simt.reduce import COLUMNS, Frame, Spec
 from polyback.view import Shape, View, row_major
 
@@ -90,7 +90,7 @@ class Reducer:
             if isinstance(x, Operand):
                 words += (x.buffer, x.view.offset)
             else:
-                words += arguments(x, given.dtype)
+                words += number_arguments(x, given.dtype)
         words += (out, offset, *plan.tail)
         self.launcher.driver.launch(plan.compiled, plan.groups, words)
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from polyback import scalar
-from polyback.device import Caps, required_claims
-from polyback.dtype import DTYPES, DType, bool_, float32, int64
+from polyback.device import Caps, full_claims
+from polyback.dtype import DTYPES, DType, bool_, complex64, complex128, float32, int64
 from polyback.program import Builder, Program, copy_program, fill_program, program
 from polyback.simt import normalize_gpu, reduce_gpu
 from polyback.simt.argreduce import argreduce_kernel
@@ -28,8 +28,8 @@ from polyback_cuda.dialect import dialect
 from polyback_cuda.driver import GROUP
 
 WORDS: Final = dialect()
-REAL: Final = tuple(d for d in DTYPES if d.kind != "complex")
-CLAIMS: Final[Caps] = required_claims(frozenset(d.name for d in REAL))
+CLAIMS: Final[Caps] = full_claims(frozenset(d.name for d in DTYPES))
+FEW: Final = (float32, int64, bool_, complex64)
 _ENTRY: Final = re.compile(r'(extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?\w+)\(')
 
 
@@ -53,9 +53,9 @@ def operand_dtypes(row: scalar.Scalar, dtype: DType) -> tuple[DType, ...]:
 
 def moving_programs() -> Iterator[Program]:
     """Copies, casts between all types, fills and the index."""
-    for source in REAL:
+    for source in DTYPES:
         yield fill_program(source)
-        for target in REAL:
+        for target in DTYPES:
             yield copy_program(source, target)
     builder = Builder()
     yield builder.finish(builder.iota())
@@ -69,6 +69,9 @@ def fused_programs() -> Iterator[Program]:
     yield program(lambda x: (x + 1.0, x * float("inf"), x - float("nan")), float32)
     yield program(lambda x: scalar.WHERE(x > 0, x, -0.0), float32)
     yield program(lambda k: (k * -(2**63) + 7).cast(float32), int64)
+    power = scalar.POW
+    yield program(lambda z, w: (z * w + (1 - 2j), power(z, w), scalar.ABS(z)), *[complex64] * 2)
+    yield program(lambda z: scalar.ATAN(scalar.SQRT(z)) / complex("nan+infj"), complex128)
 
 
 # --- kernels --------------------------------------------------------------------------------------
@@ -101,8 +104,8 @@ def reductions(full: bool) -> Iterator[Kernel]:
     plain = [
         (op, copy_program(d, d))
         for op in scalar.REDUCTIONS
-        for d in REAL
-        if d.name in CLAIMS.reductions[op.name] and (full or d in (float32, int64, bool_))
+        for d in DTYPES
+        if d.name in CLAIMS.reductions[op.name] and (full or d in FEW)
     ]
     for op, made in plain + fused:
         for columns in (False, True):
@@ -117,22 +120,22 @@ def others(full: bool) -> Iterator[Kernel]:
     for dtype in scalar.REAL_FLOAT:
         yield normalize_gpu.softmax_kernel(dtype, WORDS, GROUP)
         yield normalize_gpu.layer_norm_kernel(dtype, WORDS, GROUP)
-    types = [d for d in REAL if full or d in (float32, int64, bool_)]
-    for dtype in types:
+    for dtype in DTYPES if full else FEW:
         if dtype.name in CLAIMS.matmul:
             yield gpu_kernel(element(dtype), WORDS)
         yield scatter_kernel(dtype, False, WORDS, GROUP)
         if dtype.name in CLAIMS.scalars["add"]:
             yield scatter_kernel(dtype, True, WORDS, GROUP)
-        yield keys_kernel(dtype, WORDS, GROUP)
+        if dtype.kind != "complex":
+            yield keys_kernel(dtype, WORDS, GROUP)
         if dtype.name in CLAIMS.reductions["max"]:
             yield argreduce_kernel(dtype, WORDS, GROUP)
         for op in (scalar.SUM, scalar.PROD, scalar.MIN, scalar.MAX):
             if dtype.name in CLAIMS.reductions[op.name]:
                 yield scan_kernel(op, dtype, WORDS, GROUP)
-    for size in (1, 2, 4, 8):
+    for size in sorted({d.itemsize for d in DTYPES}):
         yield gather_kernel(size, WORDS, GROUP)
-    for code in sorted({key_type(d) for d in REAL}):
+    for code in sorted({key_type(d) for d in DTYPES if d.kind != "complex"}):
         yield merge_kernel(code, WORDS, GROUP)
 
 

@@ -10,7 +10,7 @@ import pytest
 from opencl_lab import available, blank, get, open_as_gpu, open_device, put
 
 from polyback import scalar
-from polyback.dtype import bool_, float32, float64, int8, int64
+from polyback.dtype import bool_, complex64, complex128, float32, float64, int8, int64
 from polyback.errors import CompileError, DeviceClosed, InvalidArgument, OutOfMemory
 from polyback.program import copy_program, program
 from polyback.simt.driver import Kernel
@@ -210,7 +210,8 @@ def test_prototypes_cover_every_function(monkeypatch):
 
     monkeypatch.setattr(type(device._driver), "_compile_source", slowly)
     for row in scalar.TABLE:
-        for dtype in (d for d in (float32, float64) if d in row.takes and row.arity):
+        wanted = (float32, float64, complex64, complex128)
+        for dtype in (d for d in wanted if d in row.takes and row.arity):
             kinds = [bool_, dtype, dtype] if row is scalar.WHERE else [dtype] * row.arity
             code = program(lambda *x, r=row: r(*x), *kinds)
             ins = [blank(device, (20,), d.name) for d in kinds]

@@ -33,6 +33,8 @@ using std::trunc; using std::exp2; using std::fmin; using std::fmax;
 
 struct uint3 { unsigned x, y, z; };
 struct dim3 { unsigned x, y, z; };
+struct alignas(8) float2 { float x, y; };
+struct alignas(16) double2 { double x, y; };
 static uint3 threadIdx, blockIdx;
 static dim3 blockDim, gridDim;
 
