@@ -24,7 +24,7 @@ from polyback.scalar import Reduction
 from polyback.simt.dialect import Dialect
 from polyback.simt.driver import Kernel
 from polyback.simt.elementwise import PACK_BYTES
-from polyback.simt.expression import Writer, literal
+from polyback.simt.expression import Writer
 from polyback.simt.geometry import decode
 from polyback.simt.lanes import COLUMNS
 from polyback.simt.reduce import identity_of
@@ -218,7 +218,7 @@ def scan_kernel(op: Reduction, dtype: DType, dialect: Dialect, group: int) -> Ke
     def join(a: str, b: str) -> str:
         return writer.apply(op.combine, dtype, a, b)
 
-    identity = literal(identity_of(op, dtype), dtype, dialect)
+    identity = writer.literal(identity_of(op, dtype), dtype)
     words = dialect.words() | {name: join(a, b) for name, (a, b) in _JOINS.items()}
     lines = decode("table", "j", ["fx", "fo", "fc"], dialect.long, "t")
     words |= {
