@@ -72,6 +72,28 @@ def expm1(x: Any) -> Any:
     return result
 
 
+def log1p(x: Any) -> Any:
+    """NumPy loses small complex numbers: log u for u = 1 + x rounded, plus c / u for what rounding
+    took from it, c."""
+    if x.dtype.kind != "c":
+        return np.log1p(x)
+    wide = x.astype(np.complex128)
+    u = 1.0 + wide.real
+    lost, size = wide.real - (u - 1.0), u * u + wide.imag * wide.imag
+    result = np.log(_complex(u, wide.imag))
+    near = (size > 0) & (size < 2.0**200)
+    real = np.where(near, result.real + lost * u / size, result.real)
+    turned = near & (wide.imag != 0)  # a zero keeps its sign
+    imaginary = np.where(turned, result.imag - lost * wide.imag / size, result.imag)
+    return _complex(real, imaginary).astype(x.dtype)
+
+
+def _complex(real: Any, imaginary: Any) -> Any:
+    result = np.empty(np.shape(real), np.complex128)
+    result.real, result.imag = real, imaginary
+    return result
+
+
 def tanh(x: Any) -> Any:
     """At a real part of infinity the imaginary part is 0 with its sign, by the standard; with that
     of sin 2b in C."""

@@ -170,7 +170,8 @@ EXP = Scalar("exp", 1, FLOAT, "$exp({0})", np.exp, (lambda g, y, x: g * y,), ulp
 EXPM1 = Scalar("expm1", 1, FLOAT, "$expm1({0})", meaning.expm1,
     (lambda g, y, x: g * (y + 1),), ulp=3)
 LOG = Scalar("log", 1, FLOAT, "$log({0})", np.log, (lambda g, y, x: g / x,), ulp=3)
-LOG1P = Scalar("log1p", 1, FLOAT, "$log1p({0})", np.log1p, (lambda g, y, x: g / (1 + x),), ulp=2)
+LOG1P = Scalar("log1p", 1, FLOAT, "$log1p({0})", meaning.log1p,
+    (lambda g, y, x: g / (1 + x),), ulp=2)
 LOG2 = Scalar("log2", 1, FLOAT, "$log2({0})", np.log2,
     (lambda g, y, x: g / (x * math.log(2)),), ulp=3)
 LOG10 = Scalar("log10", 1, FLOAT, "$log10({0})", np.log10,

@@ -6,7 +6,7 @@ from typing import final
 
 from polyback import structured
 from polyback.array import Array
-from polyback.errors import InvalidArgument
+from polyback.errors import DTypeError
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.gathering import take_along_axis
 from polyback.frontend.op import Op, run
@@ -41,7 +41,7 @@ def argsort(
     """
     check_tensors("argsort", x)
     if x.dtype.kind == "complex":
-        raise InvalidArgument("[argsort] complex numbers have no order")
+        raise DTypeError("[argsort] complex numbers have no order; want abs(x) or real(x)")
     return run(ArgSort(normalize_axis(axis, x.ndim, "argsort"), descending), x)
 
 
