@@ -59,7 +59,7 @@ class Layer:
 
 def normal(draw: Any, *shape: int, scale: float = 1.0) -> np.ndarray[Any, Any]:
     """Normal numbers: only their seed is drawn."""
-    return np.random.default_rng(draw(SEED)).standard_normal(shape) * scale
+    return np.asarray(np.random.default_rng(draw(SEED)).standard_normal(shape) * scale)
 
 
 def sizes(least: int = 1, most: int = 5) -> st.SearchStrategy[int]:

@@ -1,91 +1,96 @@
 """Layers, losses and initial values; see :mod:`polyback.frontend.nn.module` for the rules."""
+# ruff: noqa: I001  (one block a file)
 
-from polyback.frontend.nn import init
+from polyback.frontend.nn import (
+    init as init,
+)
 from polyback.frontend.nn.activation import (
-    ELU,
-    GELU,
-    SELU,
-    Hardtanh,
-    LeakyReLU,
-    LogSigmoid,
-    LogSoftmax,
-    Mish,
-    ReLU,
-    ReLU6,
-    Sigmoid,
-    SiLU,
-    Softmax,
-    Softplus,
-    Tanh,
+    ELU as ELU,
+    GELU as GELU,
+    Hardtanh as Hardtanh,
+    LeakyReLU as LeakyReLU,
+    LogSigmoid as LogSigmoid,
+    LogSoftmax as LogSoftmax,
+    Mish as Mish,
+    ReLU as ReLU,
+    ReLU6 as ReLU6,
+    SELU as SELU,
+    Sigmoid as Sigmoid,
+    SiLU as SiLU,
+    Softmax as Softmax,
+    Softplus as Softplus,
+    Tanh as Tanh,
 )
 from polyback.frontend.nn.container import (
-    ModuleDict,
-    ModuleList,
-    Residual,
-    Sequential,
+    ModuleDict as ModuleDict,
+    ModuleList as ModuleList,
+    Residual as Residual,
+    Sequential as Sequential,
 )
-from polyback.frontend.nn.dropout import Dropout
-from polyback.frontend.nn.hooks import Handle
+from polyback.frontend.nn.dropout import (
+    Dropout as Dropout,
+)
+from polyback.frontend.nn.gan import (
+    GANLoss as GANLoss,
+)
+from polyback.frontend.nn.hooks import (
+    Handle as Handle,
+)
 from polyback.frontend.nn.linear import (
-    Bilinear,
-    Linear,
-    linear,
+    Bilinear as Bilinear,
+    Linear as Linear,
+    linear as linear,
 )
 from polyback.frontend.nn.loss import (
-    CrossEntropyLoss,
-    MSELoss,
-    cross_entropy,
-    mse_loss,
+    huber_loss as huber_loss,
+    HuberLoss as HuberLoss,
+    l1_loss as l1_loss,
+    L1Loss as L1Loss,
+    mse_loss as mse_loss,
+    MSELoss as MSELoss,
+    smooth_l1_loss as smooth_l1_loss,
+    SmoothL1Loss as SmoothL1Loss,
+)
+from polyback.frontend.nn.loss_classes import (
+    cross_entropy as cross_entropy,
+    CrossEntropyLoss as CrossEntropyLoss,
+    nll_loss as nll_loss,
+    NLLLoss as NLLLoss,
+)
+from polyback.frontend.nn.loss_distance import (
+    cosine_embedding_loss as cosine_embedding_loss,
+    cosine_similarity as cosine_similarity,
+    CosineEmbeddingLoss as CosineEmbeddingLoss,
+    CosineSimilarity as CosineSimilarity,
+)
+from polyback.frontend.nn.loss_probability import (
+    BCELoss as BCELoss,
+    BCEWithLogitsLoss as BCEWithLogitsLoss,
+    binary_cross_entropy as binary_cross_entropy,
+    binary_cross_entropy_with_logits as binary_cross_entropy_with_logits,
+    kl_div as kl_div,
+    KLDivLoss as KLDivLoss,
 )
 from polyback.frontend.nn.module import (
-    LoadResult,
-    Module,
-    Parameter,
+    LoadResult as LoadResult,
+    Module as Module,
+    Parameter as Parameter,
 )
-from polyback.frontend.nn.norm import BatchNorm1d, LayerNorm
-from polyback.frontend.nn.shape import Flatten, Identity, Unflatten
-from polyback.frontend.nn.summary import summary
-from polyback.frontend.recompute import checkpoint, checkpoint_sequential
+from polyback.frontend.nn.norm import (
+    BatchNorm1d as BatchNorm1d,
+    LayerNorm as LayerNorm,
+)
+from polyback.frontend.nn.shape import (
+    Flatten as Flatten,
+    Identity as Identity,
+    Unflatten as Unflatten,
+)
+from polyback.frontend.nn.summary import (
+    summary as summary,
+)
+from polyback.frontend.recompute import (
+    checkpoint as checkpoint,
+    checkpoint_sequential as checkpoint_sequential,
+)
 
-__all__ = [
-    "BatchNorm1d",
-    "Bilinear",
-    "checkpoint",
-    "checkpoint_sequential",
-    "cross_entropy",
-    "CrossEntropyLoss",
-    "Dropout",
-    "ELU",
-    "Flatten",
-    "GELU",
-    "Handle",
-    "Hardtanh",
-    "Identity",
-    "init",
-    "LayerNorm",
-    "LeakyReLU",
-    "Linear",
-    "linear",
-    "LoadResult",
-    "LogSigmoid",
-    "LogSoftmax",
-    "Mish",
-    "Module",
-    "ModuleDict",
-    "ModuleList",
-    "mse_loss",
-    "MSELoss",
-    "Parameter",
-    "ReLU",
-    "ReLU6",
-    "Residual",
-    "SELU",
-    "Sequential",
-    "Sigmoid",
-    "SiLU",
-    "Softmax",
-    "Softplus",
-    "summary",
-    "Tanh",
-    "Unflatten",
-]
+__all__ = [name for name, value in vars().items() if callable(value) or value is init]
