@@ -11,11 +11,15 @@ import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from polyback.dtype import DEFAULT_FLOAT
+import numpy as np
+
+from polyback.dtype import DEFAULT_FLOAT, dtype_of, float32, float64
 from polyback.errors import InvalidArgument, ShapeError
 from polyback.frontend.autograd import no_grad
-from polyback.frontend.functions import full
+from polyback.frontend.functions import asarray, full
+from polyback.frontend.functions import eye as identity
 from polyback.frontend.functions.creation import Where
+from polyback.frontend.nn.quantile import normal_quantile
 from polyback.frontend.random import Generator, default_generator
 from polyback.frontend.tensor import Tensor
 
@@ -31,6 +35,38 @@ def constant(shape: Shape, value: float, *, device: Where = None, dtype: Any = N
     [0.5, 0.5]
     """
     return full(shape, value, dtype=dtype or DEFAULT_FLOAT, device=device)
+
+
+def zeros(shape: Shape, *, device: Where = None, dtype: Any = None) -> Tensor:
+    """0 everywhere.
+
+    >>> import polyback as pb
+    >>> pb.nn.init.zeros((2,)).tolist()
+    [0.0, 0.0]
+    """
+    return constant(shape, 0.0, device=device, dtype=dtype)
+
+
+def ones(shape: Shape, *, device: Where = None, dtype: Any = None) -> Tensor:
+    """1 everywhere.
+
+    >>> import polyback as pb
+    >>> pb.nn.init.ones((2,)).tolist()
+    [1.0, 1.0]
+    """
+    return constant(shape, 1.0, device=device, dtype=dtype)
+
+
+def eye(shape: Shape, *, device: Where = None, dtype: Any = None) -> Tensor:
+    """1 on the diagonal of a matrix, 0 elsewhere. Raises ShapeError unless there are two axes.
+
+    >>> import polyback as pb
+    >>> pb.nn.init.eye((2, 3)).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
+    """
+    if len(shape) != 2:
+        raise ShapeError(f"[eye] got shape {tuple(shape)}; want two axes")
+    return identity(*shape, dtype=dtype or DEFAULT_FLOAT, device=device)
 
 
 def uniform(
@@ -185,6 +221,81 @@ def kaiming_normal(
     return normal(shape, 0.0, std, generator=generator, device=device, dtype=dtype)
 
 
+def _quantiles(
+    shape: Shape,
+    low: float,
+    high: float,
+    generator: Generator | None,
+    device: Where,
+    dtype: Any,
+) -> Any:
+    """Normal numbers with probabilities uniform in [low, high), made on the host in float64 from
+    uniforms of the device, which have the same bits everywhere."""
+    wide = float64 if dtype_of(dtype or DEFAULT_FLOAT) is float64 else float32
+    source = generator or default_generator()
+    u = source.uniform(shape, dtype=wide, device=device).numpy().astype(np.float64)
+    half = 2.0**-54 if wide is float64 else 2.0**-25
+    return normal_quantile(np.clip(low + (high - low) * (u + half), 1e-300, 1.0 - 2.0**-53))
+
+
+def trunc_normal(
+    shape: Shape,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    *,
+    generator: Generator | None = None,
+    device: Where = None,
+    dtype: Any = None,
+) -> Tensor:
+    """Normal with ``mean`` and ``std``, given that the value is in [a, b].
+
+    Raises InvalidArgument unless std > 0 and a < b.
+
+    >>> import polyback as pb
+    >>> x = pb.nn.init.trunc_normal((100,), a=-1.0, b=1.0)
+    >>> bool(pb.all(pb.abs(x) <= 1.0))
+    True
+    """
+    if not std > 0 or not a < b:
+        raise InvalidArgument(f"[trunc_normal] got std={std}, [{a}, {b}]; want std > 0 and a < b")
+    low, high = (a - mean) / std, (b - mean) / std
+    sign = -1.0 if low + high > 0 else 1.0  # the lower half of the distribution has more digits
+    low, high = sorted((sign * low, sign * high))
+    ends = (0.5 * math.erfc(-low / math.sqrt(2.0)), 0.5 * math.erfc(-high / math.sqrt(2.0)))
+    drawn = _quantiles(shape, *ends, generator, device, dtype)
+    values = np.clip(mean + std * sign * drawn, a, b)
+    return asarray(values, dtype=dtype or DEFAULT_FLOAT, device=device)
+
+
+def orthogonal(
+    shape: Shape,
+    gain: float = 1.0,
+    *,
+    generator: Generator | None = None,
+    device: Where = None,
+    dtype: Any = None,
+) -> Tensor:
+    """``gain`` times a random matrix with orthonormal rows, or columns if it is higher than wide
+    (Saxe et al., 2014): the Q of normal numbers, with the signs that make R's diagonal positive.
+
+    Axes after the first count as one. Computed on the host. Raises ShapeError for fewer than two.
+
+    >>> import polyback as pb
+    >>> q = pb.nn.init.orthogonal((2, 3), dtype=pb.float64)
+    >>> bool(pb.all(pb.abs(q @ q.T - pb.eye(2)) < 1e-12))
+    True
+    """
+    _fans(shape, "orthogonal")
+    rows, columns = shape[0], math.prod(shape[1:])
+    drawn = _quantiles((rows, columns), 0.0, 1.0, generator, device, dtype)
+    q, r = np.linalg.qr(drawn.T if rows < columns else drawn)
+    q = q * np.copysign(1.0, np.diag(r))
+    values = gain * (q.T if rows < columns else q).reshape(shape)
+    return asarray(values, dtype=dtype or DEFAULT_FLOAT, device=device)
+
+
 # --- written into a tensor, which is returned -----------------------------------------------------
 
 
@@ -198,6 +309,21 @@ def _fill(target: Tensor, make: Any, *args: Any, **options: Any) -> Tensor:
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill ``tensor`` with ``val``."""
     return _fill(tensor, constant, val)
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """Fill ``tensor`` with 0."""
+    return _fill(tensor, zeros)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """Fill ``tensor`` with 1."""
+    return _fill(tensor, ones)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """Fill ``tensor`` as :func:`eye` does."""
+    return _fill(tensor, eye)
 
 
 def uniform_(
@@ -246,3 +372,20 @@ def kaiming_normal_(
 ) -> Tensor:
     """Fill ``tensor`` as :func:`kaiming_normal` does."""
     return _fill(tensor, kaiming_normal, a, mode, nonlinearity, generator=generator)
+
+
+def trunc_normal_(
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Generator | None = None,
+) -> Tensor:
+    """Fill ``tensor`` as :func:`trunc_normal` does."""
+    return _fill(tensor, trunc_normal, mean, std, a, b, generator=generator)
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None = None) -> Tensor:
+    """Fill ``tensor`` as :func:`orthogonal` does."""
+    return _fill(tensor, orthogonal, gain, generator=generator)
