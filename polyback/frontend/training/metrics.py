@@ -5,7 +5,7 @@ from __future__ import annotations
 from polyback.dtype import float32
 from polyback.frontend.functions import argmax, exp, mean
 from polyback.frontend.functions.elementwise import cast
-from polyback.frontend.nn.loss import cross_entropy
+from polyback.frontend.nn.loss_classes import cross_entropy
 from polyback.frontend.tensor import Tensor
 
 
