@@ -8,17 +8,15 @@ where singular values are equal or 0; there the rules give infinities or NaN.
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Sequence
 from typing import Any, NamedTuple, final
 
-import ml_dtypes
 import numpy as np
 
 from polyback.array import Array
 from polyback.dtype import DType
 from polyback.frontend.autograd import is_grad_enabled
-from polyback.frontend.functions import asarray, count_nonzero, expand_dims, imag, real
+from polyback.frontend.functions import asarray, count_nonzero, expand_dims, finfo, imag, real
 from polyback.frontend.functions.diagonal import diagonal, on_diagonal
 from polyback.frontend.functions.elementwise import cast
 from polyback.frontend.linalg.factor import Factor, Undefined, adjoint, matrices, real_of
@@ -202,8 +200,7 @@ def pinv(x: Tensor, /, *, rtol: float | Tensor | None = None) -> Tensor:
 
 
 def _epsilon(x: Tensor, dtype: DType) -> float:
-    info: Any = ml_dtypes.finfo  # NumPy's, and bfloat16
-    return float(builtins.max(x.shape[-2:]) * info(real_of(dtype).numpy).eps)
+    return max(x.shape[-2:]) * finfo(dtype).eps
 
 
 def matrix_rank(x: Tensor, /, *, rtol: float | Tensor | None = None) -> Tensor:
