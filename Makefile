@@ -17,7 +17,8 @@ test: $(VENV)/.test  ## conformance of the backends, then every test
 	$(BIN)/polyback conformance numpy_ref
 	$(BIN)/polyback conformance cpu_c
 	$(BIN)/polyback conformance opencl > $(VENV)/opencl.log 2>&1 & opencl=$$!; \
-	$(BIN)/pytest tests plugins conformance/meta_tests || { kill $$opencl; exit 1; }; \
+	{ $(BIN)/pytest tests plugins conformance/meta_tests && \
+	  $(BIN)/pytest tests/test_array_api_special_cases.py --devices opencl; } || { kill $$opencl; exit 1; }; \
 	wait $$opencl; status=$$?; cat $(VENV)/opencl.log; exit $$status
 
 slow: $(VENV)/.test  ## the long sweeps: exhaustive accuracy, full conformance

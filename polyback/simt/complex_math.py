@@ -44,7 +44,7 @@ ${outlined}${T} ${name}(${T} z)
 }
 """,
     "expm1": """\
-// The real part near 0 is expm1(x) cos y - 2 sin^2(y / 2).
+// The real part near 0 is expm1(x) cos y - 2 sin^2(y / 2), where 0 is +0.
 ${outlined}${T} ${name}(${T} z)
 {
     if (!($abs(z.x) < 1.0 && $isfinite(z.y))) {
@@ -52,7 +52,7 @@ ${outlined}${T} ${name}(${T} z)
         return @join(e.x - 1.0, e.y);
     }
     ${R} s = $sin(0.5 * z.y);
-    return @join($expm1(z.x) * $cos(z.y) - 2.0 * s * s, $exp(z.x) * $sin(z.y));
+    return @join($expm1(z.x) * $cos(z.y) - 2.0 * s * s + 0.0, $exp(z.x) * $sin(z.y));
 }
 """,
     "log_modulus": """\
@@ -135,10 +135,8 @@ ${outlined}${T} ${name}(${T} z)
 {
     ${R} x = $abs(z.x);
     if (z.y == 0.0) return @join($tanh(z.x), z.y);
-    if (!$isfinite(z.y)) {
-        if (x == INFINITY) return @join($copysign(1.0, z.x), $copysign(0.0, z.y));
-        return @join(x == 0.0 ? z.x : NAN, NAN);
-    }
+    if (x == INFINITY) return @join($copysign(1.0, z.x), $copysign(0.0, z.y));
+    if (!$isfinite(z.y)) return @join(x == 0.0 ? z.x : NAN, NAN);
     ${R} s = $sin(z.y), c = $cos(z.y);
     if (x > ${flat}) {
         ${R} decay = $exp(-x);
@@ -204,11 +202,12 @@ ${function}${T} ${name}(${T} z)
 ${outlined}${T} ${name}(${T} z)
 {
     ${R} x = $abs(z.x), y = $abs(z.y), re;
+    bool endless = x == INFINITY || y == INFINITY;
+    if (@isnan(z) && !endless) return @join(x == 0.0 ? z.x : NAN, NAN);
     if (x > ${large} || y > ${large}) {
-        re = x == INFINITY || y == INFINITY ? 0.0 : @reciprocal(@join(x, y)).x;
+        re = endless ? 0.0 : @reciprocal(@join(x, y)).x;
         return @join($copysign(re, z.x), y != y ? y : $copysign(${pi_2}, z.y));
     }
-    if (x != x || y != y) return @join(x == 0.0 ? z.x : NAN, NAN);
     if (x < ${tiny} && y < ${tiny}) return z;
     ${R} rest = 1.0 - x;
     if (rest == 0.0 && y < ${tiny}) re = 0.5 * (${ln2} - $log(y));

@@ -1,5 +1,5 @@
-"""Complex numbers on the kernels for CPUs and those for GPUs: what the standard fixes and generated
-cases leave out. NumPy in a wider type decides about ordinary values."""
+"""Complex numbers on the kernels for CPUs and those for GPUs, where generated cases leave values or
+layouts open. NumPy in a wider type decides."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from math import prod
 
 import numpy as np
 import pytest
-from complex_special import SPECIAL
 from opencl_lab import available, blank, get, open_as_gpu, open_device, put
 
 from polyback import scalar
@@ -57,40 +56,7 @@ def error(got, want, dtype):
     return np.abs(got.astype(WIDE[dtype]) - want) / np.abs(want) / np.finfo(dtype.numpy).eps
 
 
-# --- what the standard says -----------------------------------------------------------------------
-
-
-@BY_TYPE
-@pytest.mark.parametrize("name", SPECIAL)
-def test_special_cases_of_the_standard(device, name, dtype):
-    """With their mirror images: f(conj z) = conj f(z)."""
-    cases = SPECIAL[name]
-    z = joined(dtype, [c.a for c in cases], [c.b for c in cases])
-    row = scalar.row_named(name)
-    got, mirrored = apply(device, row, z), apply(device, row, np.conj(z))
-    wrong = [
-        f"{name}({z[k]}) = {got[k]}, want {case}"
-        for k, case in enumerate(cases)
-        if not (case.fits(got[k]) and case.mirrored().fits(mirrored[k]))
-    ]
-    assert not wrong, "\n".join(wrong)
-
-
-@BY_TYPE
-@pytest.mark.parametrize(
-    ("name", "inner"), [("sin", "sinh"), ("tan", "tanh"), ("asin", "asinh"), ("atan", "atanh")]
-)
-def test_functions_turned_by_a_quarter(device, name, inner, dtype):
-    """f(z) = -i g(i z) bit for bit, special values too."""
-    parts = np.array([0.0, -0.0, 1.0, -2.5, 1e-9, 300.0, np.inf, -np.inf, np.nan])
-    z = joined(dtype, parts[:, None], parts)
-    turned = apply(device, scalar.row_named(inner), joined(dtype, -z.imag, z.real))
-    got = apply(device, scalar.row_named(name), z)
-    want = joined(dtype, turned.imag, -turned.real)
-    for part in (np.real, np.imag):
-        np.testing.assert_array_equal(part(got), part(want))
-        known = ~np.isnan(part(want))
-        assert (np.signbit(part(got)) == np.signbit(part(want)))[known].all()
+# --- special values (those of the standard: tests/test_array_api_special_cases.py) -------------
 
 
 @BY_TYPE
