@@ -3,7 +3,7 @@
 
 #include "copy.h"
 
-enum { FEW = 8, SHORT = 128 };
+enum { FEW = 8, MOST = 256 };
 
 static const int64_t *axis_of(const pb_lanes *spec, int64_t d)
 {
@@ -24,6 +24,12 @@ int64_t pb_lanes_width(const pb_lanes *spec, int64_t most)
 {
     int64_t size = spec->ndim ? axis_of(spec, spec->ndim - 1)[0] : 1;
     return size < most ? size : most;
+}
+
+int64_t pb_lanes_per_task(const pb_lanes *spec, int64_t elements)
+{
+    int64_t lanes = elements / (spec->length ? spec->length : 1);
+    return lanes > MOST ? MOST : lanes < 1 ? 1 : lanes;
 }
 
 int64_t pb_lanes_strips(const pb_lanes *spec, int64_t width)
@@ -58,12 +64,17 @@ pb_strip pb_lanes_strip(const pb_lanes *spec, char *const *operands, int64_t wid
     return strip;
 }
 
-int pb_lanes_side_by_side(const pb_lanes *spec)
+int pb_lanes_side_by_side(const pb_lanes *spec, int64_t turned)
 {
     const int64_t *last = axis_of(spec, spec->ndim - 1);
     if (spec->ndim == 0 || last[0] < FEW)
         return 0;
-    return magnitude(last[1]) < magnitude(spec->step[0]) || spec->length <= SHORT;
+    return magnitude(last[1]) < magnitude(spec->step[0]) || spec->length <= turned;
+}
+
+int pb_tile_direct(const pb_lanes *spec, int side_by_side, int k, int size)
+{
+    return (side_by_side ? axis_of(spec, spec->ndim - 1)[1 + k] : spec->step[k]) == size;
 }
 
 pb_tile pb_tile_of(const pb_lanes *spec, const pb_strip *strip, int side_by_side, int k,

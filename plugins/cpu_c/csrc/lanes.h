@@ -22,13 +22,14 @@ typedef struct pb_strip {
 
 int64_t pb_lanes_count(const pb_lanes *spec);
 int64_t pb_lanes_width(const pb_lanes *spec, int64_t most); /* of the widest strip */
+int64_t pb_lanes_per_task(const pb_lanes *spec, int64_t elements); /* at least 1, at most 256 */
 int64_t pb_lanes_strips(const pb_lanes *spec, int64_t width);
 pb_strip pb_lanes_strip(const pb_lanes *spec, char *const *operands, int64_t width, int64_t index);
 
 /* Shall a kernel go along the axis with a strip of lanes side by side, rather than lane by lane?  Where
  * lanes of operand 0 are nearer to each other than their elements and enough to fill a vector; and
  * where lanes are so short that turning a tile costs less than a call for each. */
-int pb_lanes_side_by_side(const pb_lanes *spec);
+int pb_lanes_side_by_side(const pb_lanes *spec, int64_t turned);
 
 /* Part of a strip as rows of adjacent columns, for a kernel that wants columns `size` apart: along the
  * axis down and lanes across where lanes are side by side, else the other way round. */
@@ -36,6 +37,9 @@ typedef struct pb_tile {
     char *data;
     int64_t row, column; /* steps in bytes */
 } pb_tile;
+
+/* Can a kernel address the tiles of operand k? */
+int pb_tile_direct(const pb_lanes *spec, int side_by_side, int k, int size);
 
 /* Operand k from element `first` of the axis on. */
 pb_tile pb_tile_of(const pb_lanes *spec, const pb_strip *strip, int side_by_side, int k,

@@ -144,6 +144,19 @@ int pb_native_place(uintptr_t isa, int reduce, int size, const char *spec, const
                         (char *const *)pointers);
 }
 
+int pb_native_softmax(uintptr_t isa, int dtype, const char *spec, const char *pointers, int log)
+{
+    return pb_softmax_run((const pb_isa *)isa, dtype, (const pb_lanes *)spec,
+                          (char *const *)pointers, log);
+}
+
+int pb_native_layer_norm(uintptr_t isa, int dtype, const char *spec, const char *pointers,
+                         double eps)
+{
+    return pb_layer_norm_run((const pb_isa *)isa, dtype, (const pb_lanes *)spec,
+                             (char *const *)pointers, eps);
+}
+
 void pb_native_copy(int size, const char *spec, uintptr_t source, uintptr_t target)
 {
     pb_copy_run(size, (const pb_copy *)spec, (const char *)source, (char *)target);

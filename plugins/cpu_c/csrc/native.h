@@ -34,6 +34,10 @@ int pb_native_scatter(uintptr_t isa, int dtype, int add_op, const char *spec,
 int pb_native_argsort(int dtype, int descending, const char *spec, const char *pointers);
 int pb_native_scan(uintptr_t isa, int reduce, int size, const char *spec, const char *pointers);
 int pb_native_place(uintptr_t isa, int reduce, int size, const char *spec, const char *pointers);
+int pb_native_softmax(uintptr_t isa, int dtype, const char *spec, const char *pointers, int log);
+/* pointers = x, out, mean, scale, weight, bias. */
+int pb_native_layer_norm(uintptr_t isa, int dtype, const char *spec, const char *pointers,
+                         double eps);
 
 /* spec is a pb_copy (copy.h). */
 void pb_native_copy(int size, const char *spec, uintptr_t source, uintptr_t target);

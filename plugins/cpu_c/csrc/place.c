@@ -17,6 +17,7 @@ enum {
     PIECE = 2048, PIECE_ROWS = 32, /* elements per lane that pass through a buffer at once */
     TASK = 32 << 10, CHUNK = 64 << 10, /* elements */
     FEW_STRIPS = 32,
+    TURNED = 128,
     STAGED_LANES = 16,
 };
 
@@ -120,10 +121,10 @@ static void finish_task(void *context, int64_t index)
 static void cut(job *j)
 {
     const pb_lanes *spec = j->spec;
-    j->side_by_side = pb_lanes_side_by_side(spec);
-    pb_strip one = pb_lanes_strip(spec, j->operands, 1, 0);
-    j->staged = pb_tile_of(spec, &one, j->side_by_side, 0, 0).column != j->size;
-    j->width = pb_lanes_width(spec, j->side_by_side ? PLACE_WIDTH : j->staged ? STAGED_LANES : 1);
+    j->side_by_side = pb_lanes_side_by_side(spec, TURNED);
+    j->staged = !pb_tile_direct(spec, j->side_by_side, 0, j->size);
+    j->width = pb_lanes_width(spec, j->side_by_side ? PLACE_WIDTH : j->staged ? STAGED_LANES
+                                   : pb_lanes_per_task(spec, TASK));
     j->strips = pb_lanes_strips(spec, j->width);
     j->chunk = CHUNK / (j->side_by_side ? j->width : 1);
     if (j->strips >= FEW_STRIPS || spec->length < 2 * j->chunk)

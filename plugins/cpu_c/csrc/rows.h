@@ -14,4 +14,12 @@ int pb_scan_run(const pb_isa *isa, int reduce, int size, const pb_lanes *spec,
 int pb_place_run(const pb_isa *isa, int reduce, int size, const pb_lanes *spec,
                  char *const *operands);
 
+/* Operands x, out; PB_F32 or PB_F64. */
+int pb_softmax_run(const pb_isa *isa, int dtype, const pb_lanes *spec, char *const *operands,
+                   int log);
+
+/* Operands x, out, mean, scale, weight, bias; the last two may be NULL. */
+int pb_layer_norm_run(const pb_isa *isa, int dtype, const pb_lanes *spec, char *const *operands,
+                      double eps);
+
 #endif

@@ -23,13 +23,14 @@ enum {
     PIECE = 512, PIECE_ROWS = 32,
     TASK = 32 << 10, CHUNK = 64 << 10, /* elements */
     FEW_STRIPS = 32,
+    TURNED = 128,
 };
 
 typedef struct job {
     const pb_scan *kernel;
     const pb_lanes *spec;
     char *const *operands;
-    int size, side_by_side, ending; /* ending: make the states at the ends of chunks */
+    int size, side_by_side, staged, ending; /* ending: make the states at the ends of chunks */
     int64_t width, strips, chunk, chunks, units, per_task;
     char *states; /* of every (strip, chunk): those at its end, then those before it */
     atomic_int status;
@@ -38,12 +39,6 @@ typedef struct job {
 static int64_t smaller(int64_t a, int64_t b)
 {
     return a < b ? a : b;
-}
-
-static int is_direct(const job *j, int operand)
-{
-    pb_strip strip = pb_lanes_strip(j->spec, j->operands, 1, 0);
-    return pb_tile_of(j->spec, &strip, j->side_by_side, operand, 0).column == j->size;
 }
 
 /* rows x columns elements, of which rows follow each other if side by side. */
@@ -89,10 +84,9 @@ static void run_task(void *context, int64_t task)
     job *j = context;
     int64_t unit = task * j->per_task, stop = smaller(unit + j->per_task, j->units);
     int64_t of_states = j->width * j->kernel->state, chunks = j->chunks - j->ending;
-    int staged = !is_direct(j, 0) || !is_direct(j, 1);
     int64_t rows = j->side_by_side ? PIECE_ROWS : j->width;
     int64_t columns = j->side_by_side ? j->width : PIECE;
-    int64_t bytes = staged ? rows * pb_tile_pitch(j->size, columns) : 0;
+    int64_t bytes = j->staged ? rows * pb_tile_pitch(j->size, columns) : 0;
     char *own = pb_scratch_take((size_t)(of_states + bytes));
     if (!own) {
         atomic_store(&j->status, PB_NO_MEMORY);
@@ -104,7 +98,7 @@ static void run_task(void *context, int64_t task)
         char *state = j->ending ? j->states + (strip * j->chunks + chunk + 1) * of_states
                     : j->states ? j->states + unit * of_states : own;
         run_strip(j, &lanes, first, smaller(j->chunk, j->spec->length - first),
-                  j->ending || chunk == 0, state, staged ? own + of_states : NULL);
+                  j->ending || chunk == 0, state, j->staged ? own + of_states : NULL);
     }
     pb_scratch_release(own);
 }
@@ -139,9 +133,11 @@ static int run_units(job *j, int ending)
 static void cut(job *j)
 {
     const pb_lanes *spec = j->spec;
-    j->side_by_side = pb_lanes_side_by_side(spec);
-    int staged = !is_direct(j, 0) || !is_direct(j, 1);
-    j->width = pb_lanes_width(spec, j->side_by_side ? WIDTH : staged ? STAGED_LANES : 1);
+    j->side_by_side = pb_lanes_side_by_side(spec, TURNED);
+    j->staged = !pb_tile_direct(spec, j->side_by_side, 0, j->size) ||
+                !pb_tile_direct(spec, j->side_by_side, 1, j->size);
+    j->width = pb_lanes_width(spec, j->side_by_side ? WIDTH : j->staged ? STAGED_LANES
+                                   : pb_lanes_per_task(spec, TASK));
     j->strips = pb_lanes_strips(spec, j->width);
     j->chunk = CHUNK / (j->side_by_side ? j->width : 1);
     if (!j->kernel->splits || j->strips >= FEW_STRIPS || spec->length < 2 * j->chunk)

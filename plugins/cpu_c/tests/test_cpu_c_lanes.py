@@ -148,13 +148,3 @@ def test_first_place(isa):
                         y = np.where(rng.random(shape) < 2 / shape[axis], np.nan, x).astype(dtype)
                         want = numpy(y, axis, keepdims=True)
                         np.testing.assert_array_equal(placed(device, op, y, axis), want)
-
-
-def test_in_place():
-    device = open_device()
-    x = numbers(np.float32, (50, 9000))
-    for axis in (0, 1):
-        for order, step in layouts(2):
-            operand = put_strided(device, x, order, step)
-            device.scan(SUM, operand, operand, axis)
-            check_running_sum(get(device, operand), x, axis)

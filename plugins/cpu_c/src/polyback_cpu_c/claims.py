@@ -10,6 +10,7 @@ from polyback.dtype import DTYPES, dtype_of
 
 FEATURES = frozenset(
     {"reduce_fused", "gather", "scatter", "argsort", "scan", "argreduce"}
+    | {"softmax", "layer_norm"}
     | {"memory_stats", "host_view"}
 )
 STORED = frozenset(d.name for d in DTYPES)

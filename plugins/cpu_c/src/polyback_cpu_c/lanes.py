@@ -13,13 +13,16 @@ from polyback_cpu_c.operands import address
 Steps = tuple[int, ...]
 
 
-def lanes_of(axis: int, *operands: Operand) -> tuple[bytes, bytes]:
-    """pb_lanes and the addresses of operands whose shapes differ at most along ``axis``; the first
-    one's shape counts."""
-    sizes = tuple(x.dtype.itemsize for x in operands)
-    steps = tuple(x.view.strides for x in operands)
-    pointers = [address(x, size) for x, size in zip(operands, sizes, strict=True)]
-    spec = lanes_spec(operands[0].view.shape, axis, steps, sizes)
+def lanes_of(axis: int, x: Operand, *others: Operand | None) -> tuple[bytes, bytes]:
+    """pb_lanes and the addresses of operands whose shapes differ from that of ``x`` at most along
+    ``axis``; None is address 0."""
+    sizes, steps, pointers = [], [], []
+    for operand in (x, *others):
+        size = operand.dtype.itemsize if operand else 0
+        sizes.append(size)
+        steps.append(operand.view.strides if operand else (0,) * x.view.ndim)
+        pointers.append(address(operand, size) if operand else 0)
+    spec = lanes_spec(x.view.shape, axis, tuple(steps), tuple(sizes))
     return spec, struct.pack(f"={len(pointers)}Q", *pointers)
 
 

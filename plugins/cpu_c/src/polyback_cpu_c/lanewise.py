@@ -5,7 +5,12 @@ from __future__ import annotations
 from polyback.device import Caps, Operand
 from polyback.dtype import int64
 from polyback.errors import UnsupportedOp
-from polyback.feature_check import check_argreduce, check_scan
+from polyback.feature_check import (
+    check_argreduce,
+    check_layer_norm,
+    check_scan,
+    check_softmax,
+)
 from polyback.scalar import Reduction
 from polyback_cpu_c import driver
 from polyback_cpu_c.indexing import DTYPE_NUMBERS
@@ -46,3 +51,22 @@ class Lanewise:
         check_argreduce(self._caps, op, out, x, axis)
         number, size = driver.REDUCES[f"{op.name}_{x.dtype.code}"], x.dtype.itemsize
         driver.check(driver.place(self._isa, number, size, *lanes_of(axis, x, out)), "argreduce")
+
+    def softmax(self, out: Operand, x: Operand, axis: int, log: bool) -> None:
+        """Feature."""
+        self._check_open()
+        check_softmax(self._caps, out, x, axis)
+        number = DTYPE_NUMBERS[x.dtype.code]
+        status = driver.softmax(self._isa, number, *lanes_of(axis, x, out), log)
+        driver.check(status, "softmax")
+
+    def layer_norm(
+        self, out: Operand, mean: Operand, scale: Operand, x: Operand,
+        weight: Operand | None, bias: Operand | None, eps: float,
+    ) -> None:  # fmt: skip
+        """Feature."""
+        self._check_open()
+        check_layer_norm(self._caps, out, mean, scale, x, weight, bias)
+        number = DTYPE_NUMBERS[x.dtype.code]
+        lanes = lanes_of(x.view.ndim - 1, x, out, mean, scale, weight, bias)
+        driver.check(driver.layer_norm(self._isa, number, *lanes, eps), "layer_norm")
