@@ -192,6 +192,13 @@ from polyback.frontend.functions.sorting import (
     argsort as argsort,
     sort as sort,
 )
+from polyback.frontend.functions.sets import (
+    isin as isin,
+    unique_all as unique_all,
+    unique_counts as unique_counts,
+    unique_inverse as unique_inverse,
+    unique_values as unique_values,
+)
 from polyback.frontend.functions import assignment as assignment  # x[key], x[key] = value
 
 __all__ = [name for name, value in vars().items() if callable(value)]  # not the files

@@ -179,6 +179,11 @@ def written(x: Tensor, value: Any, op: str) -> Tensor:
     return cast(value, x.dtype)
 
 
+def take_rows(x: Tensor, index: Tensor) -> Tensor:
+    """``x`` at ``index`` along its first axis; the index is int64 and known to be in range."""
+    return run(Gather(Picked(((0, 1),), 0), x.shape), x, index)
+
+
 def take(x: Tensor, indices: Tensor, /, *, axis: int | None = None) -> Tensor:
     """Slices of ``x`` at ``indices`` (of any shape) along ``axis``.
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, final
 
-from polyback import array
+from polyback import array, lookup
 from polyback.array import Array
+from polyback.dtype import int64
 from polyback.errors import DTypeError, InvalidArgument, ShapeError
 from polyback.frontend.checks import check_tensors
-from polyback.frontend.functions.creation import zeros
+from polyback.frontend.functions.creation import full, zeros
 from polyback.frontend.functions.elementwise import cast, result_type
+from polyback.frontend.functions.gathering import Scatter, take
+from polyback.frontend.functions.searching import running_sum
 from polyback.frontend.functions.shape import broadcast_to, expand_dims, moveaxis, reshape
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
+from polyback.lookup import Picked
 from polyback.view import check_shape, normalize_axis
 
 
@@ -153,17 +157,46 @@ def tile(x: Tensor, repetitions: Sequence[int], /) -> Tensor:
     return reshape(result, tuple(a * b for a, b in zip(times, sizes, strict=True)))
 
 
-def repeat(x: Tensor, repeats: int, /, *, axis: int | None = None) -> Tensor:
+def repeat(x: Tensor, repeats: int | Tensor, /, *, axis: int | None = None) -> Tensor:
     """Every element ``repeats`` times in a row along ``axis`` (None: of the flattened tensor).
+
+    ``repeats`` may be a vector of integers, one for each element along the axis (or one for all);
+    they are read back, which waits for the device. Raises ShapeError, DTypeError, InvalidArgument.
 
     >>> import polyback as pb
     >>> pb.repeat(pb.arange(2), 2).tolist()
     [0, 0, 1, 1]
+    >>> pb.repeat(pb.arange(3), pb.asarray([2, 0, 1])).tolist()
+    [0, 0, 2]
     """
     check_tensors("repeat", x)
     if axis is None:
         x, axis = reshape(x, x.size), 0
     spot = normalize_axis(axis, x.ndim, "repeat")
+    if isinstance(repeats, Tensor):
+        n = x.shape[spot]
+        if repeats.ndim and repeats.shape not in ((1,), (n,)):
+            raise ShapeError(f"[repeat] the counts are {repeats.shape}; want ({n},) or (1,)")
+        if not repeats.dtype.is_integer:
+            raise DTypeError(f"[repeat] the counts are {repeats.dtype}; want an integer type")
+        if repeats.size != 1:
+            return take(x, _sources(repeats), axis=spot)
+        repeats = int(repeats)
     sizes = (*x.shape[: spot + 1], repeats, *x.shape[spot + 1 :])
     wide = broadcast_to(expand_dims(x, spot + 1), check_shape(sizes, "repeat"))
     return reshape(wide, (*x.shape[:spot], x.shape[spot] * repeats, *x.shape[spot + 1 :]))
+
+
+def _sources(counts: Tensor) -> Tensor:
+    """0 as often as the first count says, then 1, and so on: a running sum of marks where each
+    begins."""
+    if not counts.size:
+        return cast(counts, int64)
+    if lookup.extremes(counts.array)[0] < 0:
+        raise InvalidArgument("[repeat] counts must not be negative")
+    ends = running_sum(cast(counts, int64))
+    (total,) = check_shape((int(ends[-1]),), "repeat")
+    one = full((), 1, dtype=int64, device=counts.device)
+    count_from = Scatter(Picked(((0, 1),), 0), (total + 1,), "add")
+    marks = run(count_from, None, one, ends - counts)  # an empty last run begins at the end
+    return running_sum(marks[:total]) - 1

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
-
-from polyback import array
+from polyback import array, structured
 from polyback.dtype import bool_, int64, uint8
 from polyback.errors import DTypeError, InvalidArgument, ShapeError
 from polyback.frontend.checks import check_tensors
@@ -15,15 +13,32 @@ from polyback.frontend.functions.arithmetic import minimum
 from polyback.frontend.functions.comparison import less, less_equal, logical_and, logical_or
 from polyback.frontend.functions.creation import asarray, zeros
 from polyback.frontend.functions.elementwise import cast, result_type
-from polyback.frontend.functions.gathering import Gather, take
-from polyback.frontend.op import run
+from polyback.frontend.functions.gathering import take, take_rows
+from polyback.frontend.functions.grids import arange
 from polyback.frontend.tensor import Tensor
-from polyback.lookup import Picked
+from polyback.scalar import SUM
+
+
+def running_sum(x: Tensor) -> Tensor:
+    """The sums of the first 1, 2, ... elements of a vector; constant for gradients."""
+    return Tensor(structured.scan(SUM, x.array, 0))
 
 
 def flat_nonzero(mask: Tensor) -> Tensor:
-    """The row-major positions, int64, of the true elements of a bool tensor."""
-    return asarray(np.flatnonzero(mask.numpy()), dtype=int64, device=mask.device)
+    """The row-major positions, int64, of the true elements of a bool tensor. Counting them tells
+    where each goes: to its place among the true ones, or behind them among the others. Only their
+    number is read back."""
+    n = mask.size
+    place = arange(n, device=mask.device)
+    if not n:
+        return place
+    flat = reshape(mask, n)
+    upto = running_sum(cast(flat, int64))
+    count = int(upto[-1])
+    target = where(flat, upto - 1, place - upto + count)
+    found = array.empty(mask.device, (n,), int64)
+    structured.scatter(found, target.array, place.array, 0, "set")
+    return Tensor(found)[:count]
 
 
 def nonzero(x: Tensor, /) -> tuple[Tensor, ...]:
@@ -91,11 +106,11 @@ def _search(line: Tensor, x: Tensor, strict: bool) -> Tensor:
     """The number of elements of ``line`` that come before each of ``x``, bit by bit from the top:
     of a count, it is known whether the element that it would include comes before."""
     count, n = zeros(x.shape, dtype=int64, device=x.device), line.size
-    places, floating = Gather(Picked(((0, 1),), 0), line.shape), line.dtype.is_floating
+    floating = line.dtype.is_floating
     step = 1 << n.bit_length() >> 1
     while step:
         trial = count + step
-        element = run(places, line, minimum(trial, n) - 1)
+        element = take_rows(line, minimum(trial, n) - 1)
         before = less(element, x) if strict else less_equal(element, x)
         if floating:  # NaN after all numbers, and equal to itself
             last = logical_and(x != x, element == element) if strict else x != x
