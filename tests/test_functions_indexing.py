@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from against_numpy import same, sample
+from extra_devices import caps, extra_device
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -239,6 +241,39 @@ def test_an_error_writes_nothing(device: str) -> None:
         with pytest.raises(pb.PolybackError, match=r"\[index\]|\[broadcast_to\]"):
             x[key] = value
     assert not pb.any(x).item()
+
+
+# --- devices that offer little ------------------------------------------------------------------
+
+
+def reads_and_writes(device: str, shape: tuple[int, ...], key: Any) -> None:
+    """What NumPy reads and writes."""
+    x = numbered(shape)
+    t = pb.asarray(x, device=device)
+    same(t[on(device, key)], x[key], pb.int32)
+    value = -1 - numbered(x[key].shape)
+    t[on(device, key)], x[key] = pb.asarray(value, device=device), value
+    same(t, x, pb.int32)
+
+
+@FAST
+@given(keyed(max_dims=3))
+def test_keys_on_a_device_without_features(bare: str, case: tuple) -> None:
+    reads_and_writes(bare, *case)
+
+
+@pytest.fixture(scope="module")
+def distant() -> Iterator[str]:
+    """A device whose memory is not the host's."""
+    features = ["gather", "scatter", "scan", "argsort"]
+    with pb.configure(fallback="forbid"), extra_device(caps(features=features)) as name:
+        yield name
+
+
+@FAST
+@given(keyed(max_dims=3))
+def test_keys_on_a_device_with_memory_of_its_own(distant: str, case: tuple) -> None:
+    reads_and_writes(distant, *case)
 
 
 # --- recorded assignment ------------------------------------------------------------------------

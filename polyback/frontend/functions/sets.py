@@ -164,11 +164,12 @@ def isin(x1: Any, x2: Any, /, *, invert: bool = False) -> Tensor:
     if not tensors:
         raise DTypeError(f"[isin] got {x1!r} and {x2!r}; want at least one tensor: asarray()")
     array.same_device("isin", *(t.array for t in tensors))
-    dtype, device = result_type(x1, x2), tensors[0].device
-    found = _member(*(
-        cast(x.detach(), dtype) if isinstance(x, Tensor) else full((), x, dtype=dtype, device=device)
-        for x in (x1, x2)
-    ))  # fmt: skip
+    dtype, where = result_type(x1, x2), tensors[0].device
+    x, among = (
+        cast(t.detach(), dtype) if isinstance(t, Tensor) else full((), t, dtype=dtype, device=where)
+        for t in (x1, x2)
+    )
+    found = _member(x, among)
     return logical_not(found) if invert else found
 
 
