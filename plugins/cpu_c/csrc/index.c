@@ -9,6 +9,9 @@
 
 #include <string.h>
 
+#include "math_f32.h"
+#include "math_f64.h"
+#include "math_int.h"
 #include "pool.h"
 
 enum { TASK = 32 << 10, PIECE_BYTES = 256 };
@@ -20,37 +23,38 @@ typedef struct steps {
 typedef void (*mover)(const steps *step, int64_t count, char *table, const char *index,
                       char *dense);
 
-#define NAME(what) what##_1
-#define TYPE uint8_t
-#include "index_run.inc"
-#define NAME(what) what##_2
-#define TYPE uint16_t
-#include "index_run.inc"
-#define NAME(what) what##_4
-#define TYPE uint32_t
-#include "index_run.inc"
-#define NAME(what) what##_8
-#define TYPE uint64_t
-#include "index_run.inc"
-#define NAME(what) what##_c64
-#define TYPE float _Complex
-#include "index_run.inc"
-#define NAME(what) what##_c128
-#define TYPE double _Complex
-#include "index_run.inc"
-#define NAME(what) what##_f32
-#define TYPE float
-#include "index_run.inc"
-#define NAME(what) what##_f64
-#define TYPE double
-#include "index_run.inc"
+/* `there` is an element of the table, `here` the one of the dense array that meets it. */
+#define EACH(name, type, action) \
+    static void name(const steps *step, int64_t count, char *table, const char *index, char *dense) \
+    { \
+        for (int64_t i = 0; i < count; i++) { \
+            int64_t at = *(const int64_t *)(index + i * step->index); \
+            type *there = (type *)(table + i * step->table + at * step->axis); \
+            type *here = (type *)(dense + i * step->dense); \
+            action; \
+        } \
+    }
+#define MOVE(size, type) \
+    EACH(take_##size, type, *here = *there) \
+    EACH(put_##size, type, *there = *here)
+#define ADD(code, type) EACH(add_##code, type, *there = (type)(*there + *here))
+#define EXTREMES(code, type) \
+    EACH(min_##code, type, *there = pb_minimum_##code(*there, *here)) \
+    EACH(max_##code, type, *there = pb_maximum_##code(*there, *here))
+
+MOVE(1, uint8_t) MOVE(2, uint16_t) MOVE(4, uint32_t) MOVE(8, uint64_t) MOVE(16, double _Complex)
+ADD(u8, uint8_t) ADD(u16, uint16_t) ADD(u32, uint32_t) ADD(u64, uint64_t)
+ADD(f32, float) ADD(f64, double) ADD(c64, float _Complex) ADD(c128, double _Complex)
+EXTREMES(i8, int8_t) EXTREMES(i16, int16_t) EXTREMES(i32, int32_t) EXTREMES(i64, int64_t)
+EXTREMES(u8, uint8_t) EXTREMES(u16, uint16_t) EXTREMES(u32, uint32_t) EXTREMES(u64, uint64_t)
+EXTREMES(f32, float) EXTREMES(f64, double)
 
 typedef struct job {
     const pb_index *spec;
     char *table, *dense;
     const char *index;
     mover move;
-    pb_op add;             /* whole rows at once */
+    pb_op combine;         /* whole rows at once; NULL: a copy */
     int size, writes;      /* item size; scattering */
     int64_t total, piece;  /* elements; scattering: part of axis `split` in one task */
     int split;
@@ -61,8 +65,8 @@ static void move_row(const job *j, const steps *step, int64_t count, char *table
 {
     if (step->table == j->size && step->dense == j->size) {
         const void *in[2] = { table, dense };
-        if (j->add)
-            j->add(count, table, in);
+        if (j->combine)
+            j->combine(count, table, in);
         else
             memcpy(j->writes ? table : dense, j->writes ? dense : table,
                    (size_t)(count * j->size));
@@ -150,19 +154,22 @@ static int64_t total_of(const pb_index *spec)
 void pb_gather(int size, const pb_index *spec, const char *table, const char *index, char *dense)
 {
     static const mover movers[] = { [1] = take_1, [2] = take_2, [4] = take_4, [8] = take_8,
-                                    [16] = take_c128 };
+                                    [16] = take_16 };
     job j = { .spec = spec, .table = (char *)table, .index = index, .dense = dense,
               .move = movers[size], .size = size, .total = total_of(spec) };
     pb_pool_run((j.total + TASK - 1) / TASK, run_task, &j);
 }
 
-static const struct { mover put, add; int size; } scatters[PB_DTYPES] = {
-    [PB_BOOL] = { put_1, NULL, 1 }, [PB_I8] = { put_1, add_1, 1 }, [PB_U8] = { put_1, add_1, 1 },
-    [PB_I16] = { put_2, add_2, 2 }, [PB_U16] = { put_2, add_2, 2 }, [PB_F16] = { put_2, NULL, 2 },
-    [PB_BF16] = { put_2, NULL, 2 }, [PB_I32] = { put_4, add_4, 4 }, [PB_U32] = { put_4, add_4, 4 },
-    [PB_F32] = { put_4, add_f32, 4 }, [PB_I64] = { put_8, add_8, 8 }, [PB_U64] = { put_8, add_8, 8 },
-    [PB_F64] = { put_8, add_f64, 8 }, [PB_C64] = { put_8, add_c64, 8 },
-    [PB_C128] = { put_c128, add_c128, 16 },
+/* By pb_scatter_mode; NULL where the type has no such arithmetic. */
+#define REAL(size, code, sum) { put_##size, add_##sum, min_##code, max_##code }
+static const mover scatters[PB_DTYPES][4] = {
+    [PB_BOOL] = { put_1 }, [PB_F16] = { put_2 }, [PB_BF16] = { put_2 },
+    [PB_I8] = REAL(1, i8, u8), [PB_U8] = REAL(1, u8, u8),
+    [PB_I16] = REAL(2, i16, u16), [PB_U16] = REAL(2, u16, u16),
+    [PB_I32] = REAL(4, i32, u32), [PB_U32] = REAL(4, u32, u32),
+    [PB_I64] = REAL(8, i64, u64), [PB_U64] = REAL(8, u64, u64),
+    [PB_F32] = REAL(4, f32, f32), [PB_F64] = REAL(8, f64, f64),
+    [PB_C64] = { put_8, add_c64 }, [PB_C128] = { put_16, add_c128 },
 };
 
 /* The largest axis that is not the indexed one, in pieces of a task's worth. */
@@ -183,12 +190,12 @@ static int64_t split_into_pieces(job *j)
     return (size + j->piece - 1) / j->piece;
 }
 
-int pb_scatter(int type, pb_op add, const pb_index *spec, char *table, const char *index,
-               const char *dense)
+int pb_scatter(int type, int size, int mode, pb_op combine, const pb_index *spec, char *table,
+               const char *index, const char *dense)
 {
-    job j = { .spec = spec, .table = table, .index = index, .dense = (char *)dense, .add = add,
-              .move = add ? scatters[type].add : scatters[type].put, .size = scatters[type].size,
-              .writes = 1, .total = total_of(spec) };
+    job j = { .spec = spec, .table = table, .index = index, .dense = (char *)dense,
+              .combine = combine, .move = scatters[type][mode], .size = size, .writes = 1,
+              .total = total_of(spec) };
     if (!j.move)
         return -2;
     if (j.total) {

@@ -16,10 +16,12 @@ typedef struct pb_index {
 /* dense[i] = table[i with its entry at the axis replaced by index[i]]; 1, 2, 4, 8 or 16 bytes each. */
 void pb_gather(int size, const pb_index *spec, const char *table, const char *index, char *dense);
 
-/* The reverse, in row-major order of i.  `add` is the kernel "add_<type>", or NULL to overwrite;
- * `type` is that of enum pb_dtype. */
-int pb_scatter(int type, pb_op add, const pb_index *spec, char *table, const char *index,
-               const char *dense);
+enum pb_scatter_mode { PB_PUT, PB_ADD, PB_MIN, PB_MAX };
+
+/* The reverse, in row-major order of i.  `combine` is the elementwise kernel of the mode, NULL for
+ * PB_PUT; `type` is that of enum pb_dtype.  -2 where there is no such arithmetic. */
+int pb_scatter(int type, int size, int mode, pb_op combine, const pb_index *spec, char *table,
+               const char *index, const char *dense);
 
 /* Stable order of every lane as int64; NaN last. */
 int pb_argsort(int type, int descending, const pb_lanes *spec, const char *x, char *out);

@@ -119,11 +119,12 @@ void pb_native_gather(int size, const char *spec, const char *pointers)
     pb_gather(size, (const pb_index *)spec, p[0], p[1], p[2]);
 }
 
-int pb_native_scatter(uintptr_t isa, int dtype, int add_op, const char *spec, const char *pointers)
+int pb_native_scatter(uintptr_t isa, int dtype, int size, int mode, int op, const char *spec,
+                      const char *pointers)
 {
     char *const *p = (char *const *)pointers;
-    pb_op add = add_op < 0 ? NULL : ((const pb_isa *)isa)->ops[add_op];
-    return pb_scatter(dtype, add, (const pb_index *)spec, p[0], p[1], p[2]);
+    pb_op combine = op < 0 ? NULL : ((const pb_isa *)isa)->ops[op];
+    return pb_scatter(dtype, size, mode, combine, (const pb_index *)spec, p[0], p[1], p[2]);
 }
 
 int pb_native_argsort(int dtype, int descending, const char *spec, const char *pointers)

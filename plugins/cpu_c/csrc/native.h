@@ -27,8 +27,8 @@ int pb_native_matmul(uintptr_t isa, int dtype, const char *sizes, const char *st
 
 /* Specifications are pb_index (index.h); pointers = table, index, dense. */
 void pb_native_gather(int size, const char *spec, const char *pointers);
-int pb_native_scatter(uintptr_t isa, int dtype, int add_op, const char *spec,
-                      const char *pointers); /* add_op -1: overwrite */
+int pb_native_scatter(uintptr_t isa, int dtype, int size, int mode, int op, const char *spec,
+                      const char *pointers); /* op -1: PB_PUT, which combines nothing */
 
 /* Specifications are pb_lanes (lanes.h); pointers = x, out. */
 int pb_native_argsort(int dtype, int descending, const char *spec, const char *pointers);

@@ -9,7 +9,7 @@ from polyback.device import Caps
 from polyback.dtype import DTYPES, dtype_of
 
 FEATURES = frozenset(
-    {"reduce_fused", "gather", "scatter", "argsort", "scan", "argreduce"}
+    {"reduce_fused", "gather", "scatter", "scatter_minmax", "argsort", "scan", "argreduce"}
     | {"softmax", "layer_norm"}
     | {"memory_stats", "host_view"}
 )

@@ -18,7 +18,7 @@ from polyback_cpu_c import driver
 from polyback_cpu_c.batches import collapse, starts
 from polyback_cpu_c.claims import claims
 from polyback_cpu_c.compiler import Compiler, Plan
-from polyback_cpu_c.indexing import DTYPE_NUMBERS, index_call
+from polyback_cpu_c.indexing import DTYPE_NUMBERS, SCATTER_MODES, index_call
 from polyback_cpu_c.lanewise import Lanewise
 from polyback_cpu_c.layout import Layout, Request, layout
 from polyback_cpu_c.operands import address, collect, complete, mismatch, pack_cast, shift
@@ -311,16 +311,20 @@ class CpuDevice(Lanewise, Device):
         driver.gather(out.dtype.itemsize, spec, pointers)
 
     def scatter(
-        self, out: Operand, index: Operand, x: Operand, axis: int, mode: Literal["set", "add"]
-    ) -> None:
-        """Feature. Adding needs a type that the device computes in."""
+        self, out: Operand, index: Operand, x: Operand, axis: int,
+        mode: Literal["set", "add", "min", "max"],
+    ) -> None:  # fmt: skip
+        """Features ``scatter`` and ``scatter_minmax``; all but setting need a type that the device
+        computes in."""
         self._check_open()
-        add = driver.OPS.get(f"add_{x.dtype.code}", -1) if mode == "add" else -1
-        if mode == "add" and add < 0:
-            raise UnsupportedOp(f"[scatter] cpu_c does not add {x.dtype}")
+        number, row = SCATTER_MODES[mode]
+        op = driver.OPS.get(f"{row}_{x.dtype.code}", -1)
+        if row and op < 0:
+            raise UnsupportedOp(f"[scatter] cpu_c has no {mode} of {x.dtype}")
         spec, pointers = index_call(x, out, index, axis, "scatter")
-        number = DTYPE_NUMBERS[x.dtype.code]
-        driver.check(driver.scatter(self._isa, number, add, spec, pointers), "scatter")
+        dtype = DTYPE_NUMBERS[x.dtype.code]
+        status = driver.scatter(self._isa, dtype, x.dtype.itemsize, number, op, spec, pointers)
+        driver.check(status, "scatter")
 
     def _check_open(self) -> None:
         if self._closed:

@@ -18,6 +18,10 @@ DTYPE_NUMBERS: Final = {
     "b8": 0, "i8": 1, "i16": 2, "i32": 3, "i64": 4, "u8": 5, "u16": 6, "u32": 7, "u64": 8,
     "f16": 9, "bf16": 10, "f32": 11, "f64": 12, "c64": 13, "c128": 14,
 }  # fmt: skip
+# enum pb_scatter_mode in csrc/index.h, and the row of the scalar table that combines
+SCATTER_MODES: Final = {
+    "set": (0, ""), "add": (1, "add"), "min": (2, "minimum"), "max": (3, "maximum"),
+}  # fmt: skip
 _POINTERS: Final = struct.Struct("=3Q")
 
 
