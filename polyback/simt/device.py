@@ -6,12 +6,13 @@ A plugin derives from :class:`SimtDevice` and passes its claims, dialect, machin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from polyback.device import Caps, Device, Operand
 from polyback.dtype import DType, int64
 from polyback.errors import DeviceClosed, InvalidArgument, UnsupportedOp
 from polyback.feature_check import check_argreduce, check_layer_norm, check_scan, check_softmax
+from polyback.features import FEATURES as TABLE
 from polyback.features import MemoryStats
 from polyback.operand_check import check_elementwise, check_matmul, check_reduce
 from polyback.program import Number, Program, copy_program
@@ -20,6 +21,7 @@ from polyback.simt.dialect import Dialect
 from polyback.simt.driver import Driver
 from polyback.simt.geometry import Machine
 from polyback.simt.indexer import Indexer
+from polyback.simt.indexing import MODES
 from polyback.simt.launcher import Launcher
 from polyback.simt.locator import Locator
 from polyback.simt.multiplier import Multiplier
@@ -28,12 +30,8 @@ from polyback.simt.reducer import Reducer
 from polyback.simt.scanner import Scanner
 from polyback.view import View
 
-FEATURES: Final = frozenset(
-    {
-        "reduce_fused", "gather", "scatter", "argsort", "scan", "argreduce", "softmax",
-        "layer_norm", "memory_stats",
-    }
-)  # fmt: skip
+# All of the table but what needs the host's memory.
+FEATURES: Final = frozenset(f.name for f in TABLE) - {"host_view", "conv2d", "pool2d"}
 
 
 class SimtDevice(Device):
@@ -131,14 +129,16 @@ class SimtDevice(Device):
         self._check_indexed("gather", out, x, index, axis)
         self._indexer.gather(out, x, index, axis)
 
-    def scatter(
-        self, out: Operand, index: Operand, x: Operand, axis: int, mode: Literal["set", "add"]
-    ) -> None:
-        """Feature. Adding needs a type that the device computes in."""
+    def scatter(self, out: Operand, index: Operand, x: Operand, axis: int, mode: str) -> None:
+        """Features ``scatter`` and ``scatter_minmax``. Combining needs a type that the device
+        computes in."""
         self._check_open()
         self._check_indexed("scatter", x, out, index, axis)
-        if mode == "add" and x.dtype.name not in self._caps.scalars["add"]:
-            raise UnsupportedOp(f"[scatter] {self._name} does not add {x.dtype}")
+        if mode not in MODES:
+            raise InvalidArgument(f"[scatter] got mode {mode!r}, want one of {sorted(MODES)}")
+        row = MODES[mode]
+        if row and x.dtype.name not in self._caps.scalars[row.name]:
+            raise UnsupportedOp(f"[scatter] {self._name} has no {row} of {x.dtype}")
         self._indexer.scatter(out, index, x, axis, mode)
 
     def argsort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:

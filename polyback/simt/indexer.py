@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, final
+from typing import Any, Final, final
 
 from polyback.device import Operand
 from polyback.dtype import int64
 from polyback.program import copy_program
 from polyback.simt.driver import Triple
 from polyback.simt.geometry import blocks, merge, spans, table
-from polyback.simt.indexing import gather_kernel, scatter_kernel
+from polyback.simt.indexing import MODES, gather_kernel, scatter_kernel
 from polyback.simt.launcher import Launcher
 from polyback.simt.sorting import key_type, keys_kernel, merge_kernel
 from polyback.view import View
@@ -43,16 +43,14 @@ class Indexer:
                  index.view.offset, n, span, step, launcher.table(table(walk)))  # fmt: skip
         launcher.driver.launch(compiled, groups, words)
 
-    def scatter(
-        self, out: Operand, index: Operand, x: Operand, axis: int, mode: Literal["set", "add"]
-    ) -> None:
+    def scatter(self, out: Operand, index: Operand, x: Operand, axis: int, mode: str) -> None:
         """A checked scatter: one work-item per lane."""
         if x.view.size == 0:
             return
-        launcher, dtype, add = self.launcher, x.dtype, mode == "add"
-        key = ("scatter", dtype if add else dtype.itemsize, add)
+        launcher, dtype = self.launcher, x.dtype
         compiled = launcher.compiled(
-            key, lambda: scatter_kernel(dtype, add, launcher.dialect, self.group)
+            ("scatter", mode, dtype if MODES[mode] else dtype.itemsize),
+            lambda: scatter_kernel(mode, dtype, launcher.dialect, self.group),
         )
         views = [index.view, x.view, out.view]
         lanes = [v.drop(axis) for v in views]

@@ -1,4 +1,4 @@
-"""Gather, and scatter that sets or adds.
+"""Gather, and scatter that sets or combines.
 
 Gather: one result per work-item; elements are moved as carriers of their size, so one kernel per
 size serves all types and keeps every bit.
@@ -66,12 +66,17 @@ def gather_kernel(itemsize: int, dialect: Dialect, group: int) -> Kernel:
     return Kernel("gather", source, ("*", "i64") * 3 + ("i64",) * 3 + ("*",), group)
 
 
-def scatter_kernel(dtype: DType, add: bool, dialect: Dialect, group: int) -> Kernel:
-    """Scatter of elements of ``dtype``; only adding cares for more than their size."""
-    moved = dtype if add else carrier(dtype.itemsize)
-    writer = Writer(dialect)
-    value = "x[o + fd + k * from]"
-    result = writer.apply(scalar.ADD, dtype, "out[at]", value) if add else value
+# The row that joins what is there with what comes; None: what comes stays.
+MODES: Final = {
+    "set": None, "add": scalar.ADD, "min": scalar.MINIMUM, "max": scalar.MAXIMUM,
+}  # fmt: skip
+
+
+def scatter_kernel(mode: str, dtype: DType, dialect: Dialect, group: int) -> Kernel:
+    """Scatter of elements of ``dtype``; setting cares for their size alone."""
+    row, writer, value = MODES[mode], Writer(dialect), "x[o + fd + k * from]"
+    moved = dtype if row else carrier(dtype.itemsize)
+    result = writer.apply(row, dtype, "out[at]", value) if row else value
     words = _words(moved, dialect, group, "scatter")
     source = SCATTER.substitute(words, result=result, helpers="\n".join(writer.helpers.values()))
     return Kernel("scatter", source, ("*", "i64") * 3 + ("i64",) * 5 + ("*",), group)
