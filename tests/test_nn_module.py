@@ -196,6 +196,28 @@ def test_apply_reaches_the_deepest_first(device):
     assert names == ["Linear", "Linear", "BatchNorm1d", "Net"]
 
 
+def test_functional_call_makes_a_module_a_function_of_its_parameters(device):
+    layer = nn.Sequential(nn.Linear(2, 3, device=device, dtype=pb.float64), nn.Tanh())
+    x, kept = on(device, data(4, 2)), layer[0].weight
+    w = on(device, data(3, 2, seed=1))
+
+    def f(weight: pb.Tensor) -> pb.Tensor:
+        return nn.functional_call(layer, {"0.weight": weight}, x)
+
+    want = np.tanh(x.numpy() @ w.numpy().T + layer[0].bias.numpy())
+    np.testing.assert_allclose(f(w).numpy(), want)
+    pb.testing.check_grad(f, w)
+    pb.testing.check_grad(pb.grad(lambda v: pb.sum(f(v) ** 2)), w)
+    assert layer[0].weight is kept
+    with pytest.raises(pb.ShapeError, match=r"0.weight: got \(2, 3\); want \(3, 2\)"):
+        f(pb.transpose(w))
+    with pytest.raises(pb.InvalidArgument, match=r"got \['1.weight'\]; want names of"):
+        nn.functional_call(layer, {"1.weight": w}, x)
+    with pytest.raises(pb.ShapeError, match="Linear"):
+        nn.functional_call(layer, {"0.weight": w}, (on(device, data(4, 3)),))
+    assert layer[0].weight is kept
+
+
 # --- containers -----------------------------------------------------------------------------------
 
 

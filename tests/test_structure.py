@@ -34,6 +34,7 @@ PROTOCOL = {
 REGISTRY = {"device_check", "discovery", "plugin", "registry"}
 RUNTIME = {
     "runtime", "fallback", "host", "fusion", "array", "decompose", "structured", "lookup", "philox",
+    "unroll",
 }  # fmt: skip
 FRONTEND = {"frontend", "interop", "testing"}
 TOOLS = {"cli", "doctor", "__main__", "__init__"}

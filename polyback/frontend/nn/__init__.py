@@ -29,6 +29,14 @@ from polyback.frontend.nn.container import (
 )
 from polyback.frontend.nn.dropout import (
     Dropout as Dropout,
+    dropout as dropout,
+)
+from polyback.frontend.nn.embedding import (
+    Embedding as Embedding,
+    embedding as embedding,
+)
+from polyback.frontend.nn.functional import (
+    functional_call as functional_call,
 )
 from polyback.frontend.nn.gan import (
     GANLoss as GANLoss,
@@ -79,6 +87,21 @@ from polyback.frontend.nn.module import (
 from polyback.frontend.nn.norm import (
     BatchNorm1d as BatchNorm1d,
     LayerNorm as LayerNorm,
+)
+from polyback.frontend.nn.positional import (
+    LearnedPositionalEncoding as LearnedPositionalEncoding,
+    PositionalEncoding as PositionalEncoding,
+    sinusoidal_encoding as sinusoidal_encoding,
+)
+from polyback.frontend.nn.recurrent import (
+    GRU as GRU,
+    LSTM as LSTM,
+    RNN as RNN,
+)
+from polyback.frontend.nn.recurrent_cell import (
+    GRUCell as GRUCell,
+    LSTMCell as LSTMCell,
+    RNNCell as RNNCell,
 )
 from polyback.frontend.nn.shape import (
     Flatten as Flatten,

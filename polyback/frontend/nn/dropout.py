@@ -5,10 +5,36 @@ from __future__ import annotations
 from typing import final
 
 from polyback.errors import InvalidArgument
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions import where
 from polyback.frontend.nn.module import Module
 from polyback.frontend.random import Generator, default_generator
 from polyback.frontend.tensor import Tensor
+
+
+def dropout(
+    input: Tensor, p: float = 0.5, training: bool = True, *, generator: Generator | None = None
+) -> Tensor:
+    """``input / (1 - p)`` with probability ``1 - p``, else 0; ``input`` itself unless ``training``.
+
+    See :class:`Dropout`.
+
+    >>> import polyback as pb
+    >>> pb.nn.dropout(pb.ones(3), 1.0).tolist()
+    [0.0, 0.0, 0.0]
+    """
+    check_tensors("dropout", input)
+    _check(p, "dropout")
+    if not training or p == 0.0:
+        return input
+    keep = 1.0 - p
+    mask = (generator or default_generator()).bernoulli(keep, input.shape, device=input.device)
+    return where(mask, input * (1.0 / keep if keep else 0.0), 0.0)
+
+
+def _check(p: float, what: str) -> None:
+    if not 0.0 <= p <= 1.0:
+        raise InvalidArgument(f"[{what}] got p={p}; want 0 to 1")
 
 
 @final
@@ -26,17 +52,11 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, *, generator: Generator | None = None) -> None:
-        if not 0.0 <= p <= 1.0:
-            raise InvalidArgument(f"[Dropout] got p={p}; want 0 to 1")
+        _check(p, "Dropout")
         self.p, self.generator = float(p), generator
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0.0:
-            return x
-        keep = 1.0 - self.p
-        generator = self.generator or default_generator()
-        mask = generator.bernoulli(keep, x.shape, device=x.device)
-        return where(mask, x * (1.0 / keep if keep else 0.0), 0.0)
+        return dropout(x, self.p, self.training, generator=self.generator)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
