@@ -69,6 +69,17 @@ def test_a_complex_loss_is_an_error_that_says_what_to_do() -> None:
     assert z.grad.tolist() == [1 + 1j]
 
 
+def test_real_cotangents_and_tangents_of_complex_numbers_become_complex() -> None:
+    z = pb.asarray([1 + 2j, 3j], requires_grad=True)
+    pb.conj(z * z).backward(pb.ones(2))
+    assert z.grad is not None
+    assert z.grad.tolist() == [2 - 4j, -6j]
+    assert pb.vjp(pb.conj, z.detach())[1](pb.ones(2))[0].tolist() == [1, 1]
+    assert pb.jvp(pb.conj, (z.detach(),), (pb.ones(2),))[1].tolist() == [1, 1]
+    with pytest.raises(pb.DTypeError, match="cotangent of type complex64 for float32; want real"):
+        pb.abs(z).backward(pb.asarray([1j, 1j]))
+
+
 def test_a_real_operand_gets_a_real_gradient() -> None:
     x, z = pb.asarray([1.0, 2.0], requires_grad=True), pb.asarray([2 + 3j, 1j])
     pb.sum(pb.imag(x * z)).backward()

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, final
 
-from polyback.errors import GradientError
+from polyback.errors import DTypeError, GradientError
 
 if TYPE_CHECKING:
     from polyback.array import Array
@@ -136,6 +136,21 @@ def check_version(op: Op, array: Array, version: int) -> None:
         )
 
 
+def fitting(direction: Tensor, x: Tensor) -> Tensor:
+    """A tangent or cotangent of ``x``: real ones become complex where ``x`` is. Raises DTypeError
+    for complex ones of a real tensor."""
+    from polyback.frontend.functions.elementwise import cast
+
+    kinds = (direction.dtype.kind, x.dtype.kind)
+    if kinds[0] == kinds[1] or "complex" not in kinds:
+        return direction
+    if kinds[0] == "complex":
+        raise DTypeError(
+            f"[backward] a cotangent of type {direction.dtype} for {x.dtype}; want real"
+        )
+    return cast(direction, x.dtype)
+
+
 def backward(
     roots: Iterable[tuple[Tensor, Tensor]],
     stop: set[int] | None = None,
@@ -164,7 +179,7 @@ def backward(
 
     for tensor, cotangent in roots:
         if tensor.edge is not None:
-            send(tensor.edge, cotangent)
+            send(tensor.edge, fitting(cotangent, tensor))
     while heap:
         node = heapq.heappop(heap)[1]
         gradient = pending.pop(id(node))

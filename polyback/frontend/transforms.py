@@ -12,7 +12,7 @@ from typing import Any, final
 
 from polyback.array import Array
 from polyback.errors import DTypeError, GradientError, ShapeError
-from polyback.frontend.autograd import backward, push_forward, set_grad_enabled, subgraph
+from polyback.frontend.autograd import backward, fitting, push_forward, set_grad_enabled, subgraph
 from polyback.frontend.functions import ones_like, zeros_like
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
@@ -155,7 +155,8 @@ def jvp(
     inputs = [_stand_in(x, "jvp") for x in primals]
     with set_grad_enabled(True):
         y = f(*inputs)
-    known: dict[int, Tensor] = {id(x.edge): t for x, t in zip(inputs, tangents, strict=True)}
+    pairs = zip(inputs, tangents, strict=True)
+    known: dict[int, Tensor] = {id(x.edge): fitting(t, x) for x, t in pairs}
     _, leaves = subgraph([y], set(known))
     outer = bool(leaves) or any(x.edge is not None for x in (*primals, *tangents))
     with set_grad_enabled(outer):

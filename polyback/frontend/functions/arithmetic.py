@@ -130,9 +130,9 @@ def abs(x: Tensor, /) -> Tensor:
 
 
 def sign(x: Tensor, /) -> Tensor:
-    """-1, 0 or 1 by the sign of ``x``; NaN for NaN.
+    """-1, 0 or 1 by the sign of ``x``; NaN for NaN. Of a complex number the direction ``x / |x|``.
 
-    Numeric types; not differentiable.
+    Numeric types; differentiable for complex ones, with gradient 0 at 0.
 
     >>> import polyback as pb
     >>> pb.sign(pb.asarray([3, 0, -2])).tolist()
