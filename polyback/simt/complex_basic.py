@@ -3,8 +3,8 @@
 A complex value is the language's two-component vector, ``z.x + i z.y``. The texts here and in
 ``complex_math`` are in the C that all dialects share: ``$name(`` is a real function of the parts,
 ``@name(`` another text of these tables, ``${T}`` the complex type and ``${R}`` that of its parts;
-numbers with a point are of type ``${R}``. The unit that ``${large}``, ``${small}`` and their roots
-are powers of is exact, so scaling by them rounds nothing.
+numbers with a point are of type ``${R}``. Units of scale are powers of two: multiplying by them
+rounds nothing.
 
 What the array API leaves open is as NumPy has it: products and quotients part by part, without the
 repairs of C's annex G.
@@ -81,7 +81,20 @@ ${function}${T} ${name}(${T} a, ${T} b)
 }
 """,
     "reciprocal": "${function}${T} ${name}(${T} z) { return @divide(@join(1.0, 0.0), z); }\n",
-    "abs": "${function}${R} ${name}(${T} z) { return $hypot(z.x, z.y); }\n",
+    "abs": """\
+// hypot, wrong by a unit in the last place at most, which built-in ones take long to do better.
+${function}${R} ${name}(${T} z)
+{
+    ${R} x = $abs(z.x), y = $abs(z.y), most = x > y ? x : y, unit = 1.0, back = 1.0;
+    if (x == INFINITY || y == INFINITY) return INFINITY;
+    if (x == 0.0 || y == 0.0) return x + y;
+    if (most > ${large}) { unit = ${shrink}; back = ${grow}; }
+    if (most < ${small}) { unit = ${grow}; back = ${shrink}; }
+    x *= unit;
+    y *= unit;
+    return $sqrt(x * x + y * y) * back;
+}
+""",
     "sign": """\
 // z / |z|; 0 for 0, and the direction of an infinity along an axis.
 ${function}${T} ${name}(${T} z)
@@ -96,7 +109,7 @@ ${function}${T} ${name}(${T} z)
     if (most < ${small}) unit = ${large};
     x = z.x * unit;
     y = z.y * unit;
-    ${R} size = $hypot(x, y);
+    ${R} size = @abs(@join(x, y));
     return @join(x / size, y / size);
 }
 """,

@@ -63,12 +63,13 @@ def spelled(name: str, dtype: DType) -> str:
 @cache
 def _constants(real: DType) -> dict[str, float]:
     """``large`` and ``small``: beyond them squares may overflow or lose digits; 2^``scale``, 2^-.
-    ``far``: e^x overflows soon. ``huge`` and ``tiny``: 1 is lost in z^2, or z^2 in 1. ``flat``:
+    ``grow`` and ``shrink`` bring what is beyond them to where squares do neither. ``far``: e^x overflows soon. ``huge`` and ``tiny``: 1 is lost in z^2, or z^2 in 1. ``flat``:
     tanh x is 1."""
     single = real.itemsize == 4
     scale, half = (60, 13) if single else (500, 28)
     known = {
         "scale": float(scale), "large": 2.0**scale, "small": 2.0**-scale,
+        "grow": 2.0**90 if single else 2.0**600, "shrink": 2.0**-90 if single else 2.0**-600,
         "root_large": 2.0 ** (scale // 2), "root_small": 2.0 ** -(scale // 2),
         "far": 80.0 if single else 700.0, "flat": 12.0 if single else 22.0,
         "huge": 2.0**half, "tiny": 2.0**-half,

@@ -25,7 +25,7 @@ ${outlined}${T} ${name}(${T} z)
     if (most < ${small}) { unit = ${large}; root = ${root_small}; }
     x *= unit;
     y *= unit;
-    ${R} first = $sqrt(0.5 * (x + $hypot(x, y))) * root, other = $abs(z.y) / (2.0 * first);
+    ${R} first = $sqrt(0.5 * (x + @abs(@join(x, y)))) * root, other = $abs(z.y) / (2.0 * first);
     return z.x >= 0.0 ? @join(first, $copysign(other, z.y)) : @join(other, $copysign(first, z.y));
 }
 """,
