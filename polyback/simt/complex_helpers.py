@@ -63,8 +63,8 @@ def spelled(name: str, dtype: DType) -> str:
 @cache
 def _constants(real: DType) -> dict[str, float]:
     """``large`` and ``small``: beyond them squares may overflow or lose digits; 2^``scale``, 2^-.
-    ``grow`` and ``shrink`` bring what is beyond them to where squares do neither. ``far``: e^x overflows soon. ``huge`` and ``tiny``: 1 is lost in z^2, or z^2 in 1. ``flat``:
-    tanh x is 1."""
+    ``grow`` and ``shrink`` bring what is beyond them to where squares do neither. ``far``: e^x
+    overflows soon. ``huge`` and ``tiny``: 1 is lost in z^2, or z^2 in 1. ``flat``: tanh x is 1."""
     single = real.itemsize == 4
     scale, half = (60, 13) if single else (500, 28)
     known = {

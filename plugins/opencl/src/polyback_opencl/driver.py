@@ -20,19 +20,13 @@ import numpy as np
 
 from polyback.device import DeviceInfo
 from polyback.dtype import dtype_of
-from polyback.errors import (
-    AsyncError,
-    CompileError,
-    DeviceClosed,
-    DeviceLost,
-    InvalidArgument,
-    OutOfMemory,
-    PolybackError,
-)
+from polyback.errors import CompileError, PolybackError
 from polyback.features import MemoryStats
 from polyback.simt.cache import BinaryCache, key
 from polyback.simt.driver import Kernel, Triple
 from polyback.simt.geometry import Machine
+from polyback.simt.pool import Buffer, Pool
+from polyback.simt.status import Status
 from polyback_opencl import prototypes
 from polyback_opencl.cache import default_folder
 
@@ -123,24 +117,6 @@ def traits_of(device: Any) -> Traits:
 
 
 @final
-class OpenclBuffer:
-    """Memory of the device. ``handle`` is None once it is freed."""
-
-    __slots__ = ("handle", "nbytes", "room")
-
-    def __init__(self, handle: Any, nbytes: int, room: int) -> None:
-        self.handle, self.nbytes, self.room = handle, nbytes, room
-
-
-def _room(nbytes: int) -> int:
-    """Bytes taken from the device: at most a quarter more, so that freed memory fits again."""
-    if nbytes <= 256:
-        return 256
-    step = 1 << max(8, (nbytes - 1).bit_length() - 3)
-    return -(-nbytes // step) * step
-
-
-@final
 class OpenclDriver:
     """One opened device."""
 
@@ -148,12 +124,12 @@ class OpenclDriver:
         self.device, self.traits = device, traits_of(device)
         self._context = cl.Context([device])
         self._queue = cl.CommandQueue(self._context)
-        self._limit = memory_limit or device.global_mem_size
-        self._lock = threading.RLock()
-        self._pool: dict[int, list[Any]] = {}
+        self._lock, self._status = threading.RLock(), Status("opencl", device.name)
+        limit = memory_limit or device.global_mem_size
+        self._pool = Pool(
+            "opencl", limit, self.traits.max_allocation, self._lock, self._take, self._give
+        )
         self._programs: dict[str, Any] = {}  # built sources: kernels of one source share it
-        self._live = self._cached = self._peak = self._count = 0
-        self._closed = False
         self._options = [*STANDARD, *[CORRECT_DIVISION] * self.traits.correct_division]
         own = device.platform.name.strip() not in KEEPS_BINARIES
         self._has_guard = self.traits.is_pocl
@@ -161,84 +137,62 @@ class OpenclDriver:
 
     # --- memory --------------------------------------------------------------------------------
 
-    def allocate(self, nbytes: int) -> OpenclBuffer:
+    def allocate(self, nbytes: int) -> Buffer:
         """From the pool, else from the device."""
-        self._check_open()
-        room = _room(nbytes)
-        with self._lock:
-            spare = self._pool.get(room)
-            if spare:
-                handle = spare.pop()
-                self._cached -= room
-            else:
-                handle = self._allocate(nbytes, room)
-            self._live, self._count = self._live + room, self._count + 1
-            self._peak = max(self._peak, self._live)
-        return OpenclBuffer(handle, nbytes, room)
+        self._status.check()
+        return self._pool.allocate(nbytes)
 
-    def _allocate(self, nbytes: int, room: int) -> Any:
-        if self._live + self._cached + room > self._limit:
-            self.trim()
-        if room > self.traits.max_allocation or self._live + room > self._limit:
-            raise self._out_of_memory(nbytes)
-        try:
-            return cl.Buffer(self._context, cl.mem_flags.READ_WRITE, room)
-        except cl.Error as error:
-            raise self._translate(error, nbytes) from error
+    def _take(self, room: int) -> Any:
+        make = cl.mem_flags.READ_WRITE
+        return self._guarded(lambda: cl.Buffer(self._context, make, room))
 
-    def free(self, buffer: OpenclBuffer) -> None:
-        """Into the pool: the queue is in order, so the next user comes after the last one."""
-        with self._lock:
-            handle, buffer.handle = buffer.handle, None
-            if handle is None or self._closed:
-                return
-            self._live -= buffer.room
-            self._cached += buffer.room
-            self._pool.setdefault(buffer.room, []).append(handle)
+    def _give(self, handles: Sequence[Any]) -> None:
+        """The last reference goes; the driver keeps memory that queued work still uses."""
 
-    def upload(self, buffer: OpenclBuffer, offset: int, source: memoryview) -> None:
+    def free(self, buffer: Buffer) -> None:
+        """Into the pool."""
+        self._pool.free(buffer)
+
+    def upload(self, buffer: Buffer, offset: int, source: memoryview) -> None:
         """Waits until the source is read."""
-        self._check_range(buffer, offset, source.nbytes)
+        self._status.check()
+        handle = self._pool.handle(buffer, offset, source.nbytes)
         if source.nbytes:
             data = np.frombuffer(source, np.uint8)
-            self._guarded(
-                lambda: cl.enqueue_copy(self._queue, buffer.handle, data, dst_offset=offset)
-            )
+            self._guarded(lambda: cl.enqueue_copy(self._queue, handle, data, dst_offset=offset))
 
-    def download(self, buffer: OpenclBuffer, offset: int, target: memoryview) -> None:
+    def download(self, buffer: Buffer, offset: int, target: memoryview) -> None:
         """Waits for everything queued before."""
-        self._check_range(buffer, offset, target.nbytes)
+        self._status.check()
+        handle = self._pool.handle(buffer, offset, target.nbytes)
         if target.nbytes:
             data = np.frombuffer(target, np.uint8)
-            self._guarded(
-                lambda: cl.enqueue_copy(self._queue, data, buffer.handle, src_offset=offset)
-            )
+            self._guarded(lambda: cl.enqueue_copy(self._queue, data, handle, src_offset=offset))
 
     def constants(self, words: Sequence[int]) -> Any:
         """Made with its contents, so that nothing is queued and nothing waits."""
-        self._check_open()
+        self._status.check()
         flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
         data = np.array(words, np.int64)
         return self._guarded(
-            lambda: OpenclBuffer(cl.Buffer(self._context, flags, hostbuf=data), data.nbytes, 0)
+            lambda: Buffer(cl.Buffer(self._context, flags, hostbuf=data), data.nbytes, 0)
         )
 
     def memory_stats(self) -> MemoryStats:
         """Bytes that the device gave us."""
-        self._check_open()
-        return MemoryStats(self._live, self._cached, self._peak, self._limit, self._count)
+        self._status.check()
+        return self._pool.stats()
 
     def trim(self) -> None:
-        """Drop the pool. The driver keeps memory that queued work still uses."""
-        with self._lock:
-            self._pool.clear()
-            self._cached = 0
+        """Give the pool back."""
+        self._status.check()
+        self._pool.trim()
 
     # --- kernels -------------------------------------------------------------------------------
 
     def compile(self, kernel: Kernel) -> Any:
         """A kernel object; keep it, fetching one again costs more than a launch."""
-        self._check_open()
+        self._status.check()
         program = self._programs.get(kernel.source)
         if program is None:
             program = self._programs[kernel.source] = self._build(kernel.source)
@@ -289,73 +243,46 @@ class OpenclDriver:
     def launch(self, compiled: Any, groups: Triple, arguments: Sequence[Any]) -> None:
         """Queue it and return."""
         kernel, local = compiled
-        values = [a.handle if isinstance(a, OpenclBuffer) else a for a in arguments]
-        if None in values:  # to OpenCL a null pointer, and then a crash
-            raise InvalidArgument("[opencl] an operand's buffer has been freed")
+        values = self._pool.values(arguments)
         size = (groups[0] * local[0], groups[1], groups[2])
         with self._lock:
-            self._check_open()
+            self._status.check()
             try:
                 kernel.set_args(*values)
                 cl.enqueue_nd_range_kernel(self._queue, kernel, size, local)
                 self._queue.flush()
             except cl.Error as error:
-                raise self._translate(error, 0) from error
+                raise self._translate(error) from error
 
     def synchronize(self) -> None:
         """Wait for the queue."""
-        self._check_open()
+        self._status.check()
         self._guarded(self._queue.finish)
 
     def close(self) -> None:
         """Wait, then let everything go."""
         with self._lock:
-            if self._closed:
+            if self._status.closed:
                 return
-            self._closed = True
+            self._status.closed = True
             with contextlib.suppress(cl.Error):
                 self._queue.finish()
-            self._pool.clear()
+            self._pool.close()
             self._programs.clear()
 
     # --- errors --------------------------------------------------------------------------------
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise DeviceClosed("[opencl] the device is closed; open it again")
-
-    def _check_range(self, buffer: OpenclBuffer, offset: int, nbytes: int) -> None:
-        self._check_open()
-        if buffer.handle is None:
-            raise InvalidArgument("[opencl] the buffer has been freed")
-        if offset < 0 or offset + nbytes > buffer.nbytes:
-            raise InvalidArgument(
-                f"[opencl] bytes [{offset}, {offset + nbytes}) are outside a buffer of "
-                f"{buffer.nbytes}"
-            )
 
     def _guarded(self, call: Callable[[], T]) -> T:
         try:
             return call()
         except cl.Error as error:
-            raise self._translate(error, 0) from error
+            raise self._translate(error) from error
 
-    def _translate(self, error: Any, nbytes: int) -> PolybackError:
+    def _translate(self, error: Any) -> PolybackError:
         code = getattr(error, "code", 0)
         if code in _MEMORY or isinstance(error, cl.MemoryError):
-            return self._out_of_memory(nbytes)
-        if code in _LOST:
-            return DeviceLost(f"[opencl] {self.device.name} stopped answering: {error}")
-        return AsyncError(f"[opencl] {self.device.name}: {error}")
-
-    def _out_of_memory(self, nbytes: int) -> OutOfMemory:
-        limit = min(self._limit, self.traits.max_allocation)
-        return OutOfMemory(
-            f"[opencl] out of memory: {nbytes} bytes requested, {self._live} live, "
-            f"{self._cached} cached, limit {self._limit}, one allocation at most "
-            f"{self.traits.max_allocation}",
-            requested=nbytes, live=self._live, cached=self._cached, limit=limit,
-        )  # fmt: skip
+            return self._pool.out_of_memory(0)
+        return self._status.fault(str(error), lost=code in _LOST)
 
 
 _BITS: Final = {"bf16": "uint16", "f16": "uint16", "b8": "uint8"}
