@@ -7,6 +7,7 @@ says what a language model has to beat.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 
@@ -43,9 +44,7 @@ def bigram_perplexity(text: Text) -> float:
     counts = np.bincount(train, minlength=size)
     pairs = Counter(zip(train[:-1].tolist(), train[1:].tolist(), strict=True))
     before = np.bincount(train[:-1], minlength=size)
-    bigram = np.array(
-        [pairs[a, b] / max(before[a], 1) for a, b in zip(test[:-1], test[1:], strict=True)]
-    )
+    bigram = np.array([pairs[a, b] / max(before[a], 1) for a, b in itertools.pairwise(test)])
     parts = np.stack([bigram, counts[test[1:]] / len(train), np.full(len(test) - 1, 1 / size)])
     weights = np.full(3, 1 / 3)
     for _ in range(200):  # expectation maximisation

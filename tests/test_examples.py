@@ -45,3 +45,12 @@ def test_sentence_encoder_is_the_network_that_was_trained(example, device):
     want = [[1.0, 0.65263274, -0.01246441], [0.65263274, 1.0, -0.09871441],
             [-0.01246441, -0.09871441, 1.0]]  # fmt: skip
     np.testing.assert_allclose(vectors @ vectors.T, want, atol=2e-6)
+
+
+def test_gan_learns_the_gaussian(example, device, capsys):
+    module = example("gan_gaussian")
+    start = module.differences(module.Game(device).samples(2000))
+    module.main(["--device", device, "--steps", "40"])
+    found = re.search(r"mean off by ([\d.]+)%", capsys.readouterr().out)
+    assert found is not None
+    assert float(found[1]) / 100 < start[0]
