@@ -151,7 +151,7 @@ def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Tensor:
     """
     check_tensors("clip", x)
     if min is None and max is None:
-        return apply(scalar.POSITIVE, x)
+        return apply(scalar.MAXIMUM, x, x)
     if min is not None:
         x = apply(scalar.MAXIMUM, x, min)
     if max is not None:
