@@ -16,7 +16,7 @@ import numpy as np
 from polyback.array import Array, from_numpy, same_device
 from polyback.config import config
 from polyback.dtype import dtype_of
-from polyback.errors import LinAlgError
+from polyback.errors import LinAlgError, UnsupportedOp
 from polyback.fallback import enter
 
 Results = tuple[np.ndarray[Any, Any], ...]
@@ -27,7 +27,8 @@ def on_host(
 ) -> tuple[Array, ...]:
     """``function`` of the operands as NumPy arrays; its results on the operands' device.
 
-    Raises LinAlgError, with ``hint`` for what to do, where NumPy raises its own, DeviceMismatch.
+    Raises LinAlgError, with ``hint`` for what to do, where NumPy raises its own, DeviceMismatch,
+    and UnsupportedOp under ``forbid`` for results of a type that the device does not store.
     """
     device = same_device(what, *operands)
     given = [x.numpy() for x in operands]
@@ -39,6 +40,10 @@ def on_host(
     except np.linalg.LinAlgError as error:
         shapes = " and ".join(str(x.shape) for x in given)
         raise LinAlgError(f"[{what}] {error}: got {shapes}{hint and '; want ' + hint}") from None
+    types = [dtype_of(r.dtype) for r in results]
+    lacks = [t.name for t in types if t.name not in device.caps.storage]
+    if lacks and config().fallback == "forbid":
+        raise UnsupportedOp(f"[{what}] {device} does not store {lacks[0]}, the type of the result")
     moved = sum(x.nbytes for x in (*given, *results))
     enter(str(device), f"{what} {operands[0].dtype}", moved, by_design=True)
-    return tuple(from_numpy(device, r, dtype_of(r.dtype)) for r in results)
+    return tuple(from_numpy(device, r, t) for r, t in zip(results, types, strict=True))

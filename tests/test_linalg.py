@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from against_numpy import close, same, sample, stored
+from extra_devices import caps, extra_device
 
 import polyback as pb
 from polyback import linalg
@@ -336,6 +337,17 @@ def test_products_norms_traces_and_powers_stay_on_the_device() -> None:
     linalg.outer(x[0], x[1])
     linalg.diagonal(x)
     assert not pb.fallback_ledger()
+
+
+@pytest.mark.fallback
+def test_results_of_a_type_that_the_device_does_not_store() -> None:
+    with extra_device(caps(storage=["bool", "int64", "float32"])) as name:
+        x = pb.asarray([[0.0, -1.0], [1.0, 0.0]], device=name)
+        says = rf"\[eigvals\] {name} does not store complex64"
+        with pb.configure(fallback="forbid"), pytest.raises(pb.UnsupportedOp, match=says):
+            linalg.eigvals(x)
+        with pb.configure(fallback="allow"):
+            assert linalg.eigvals(x).tolist() == [1j, -1j]
 
 
 def test_nobody_is_warned() -> None:

@@ -45,8 +45,13 @@ class Elementwise(Op):
 
     def __init__(self, row: Scalar, dtype: DType) -> None:
         self.row, self.dtype = row, dtype
-        self.wirtinger = row.wirtinger if dtype.kind == "complex" else None
-        self.differentiable = row.grad is not None or self.wirtinger is not None
+        self.kind = complex64 if dtype.kind == "complex" else float32  # that rules are read in
+        self.pushes = self.pulls = row.grad or (None,) * row.arity
+        if self.kind is complex64 and row.wirtinger is not None:
+            self.pulls, self.pushes = ((rule,) for rule in row.wirtinger)
+        elif self.kind is complex64:
+            self.pulls = tuple(rule and _adjoint(row, rule) for rule in self.pushes)
+        self.differentiable = any(self.pulls)
 
     @property
     def name(self) -> str:
@@ -56,30 +61,25 @@ class Elementwise(Op):
         return array.apply(self.row, operands, self.dtype)
 
     def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
-        if self.wirtinger is not None:
-            pull: Tensor = self.wirtinger[0](g, y, *operands)
-            return pull
-        if self.dtype.kind != "complex" or not self.saves(operand):  # then the slope is real
-            return self._push(operand, g, y, *operands)
-        return apply(CONJ, self._push(operand, apply(CONJ, g), y, *operands))
-
-    def _push(self, operand: int, t: Tensor, y: Any, *operands: Any) -> Tensor:
-        """The tangent ``t`` of one operand times the derivative for it."""
-        rule = self.row.grad[operand] if self.row.grad else None
-        if self.wirtinger is not None:
-            rule = self.wirtinger[1]
-        result: Tensor = t * 0.0 if rule is None else rule(t, y, *operands)
+        rule = self.pulls[operand]
+        result: Tensor = g * 0.0 if rule is None else rule(g, y, *operands)
         return result
 
     def tangent(self, tangents: Sequence[Tensor | None], y: Any, *operands: Any) -> Tensor:
-        parts = [self._push(k, t, y, *operands) for k, t in enumerate(tangents) if t is not None]
+        given = [(rule, t) for rule, t in zip(self.pushes, tangents, strict=True) if t is not None]
+        parts = [t * 0.0 if rule is None else rule(t, y, *operands) for rule, t in given]
         return reduce(lambda a, b: a + b, parts)
 
     def saves(self, operand: int) -> frozenset[int]:
-        rule = self.row.grad[operand] if self.row.grad else None
-        if self.wirtinger is not None:
-            return _reads(self.row, self.wirtinger[0], complex64)
-        return _reads(self.row, rule, float32) if rule is not None else frozenset()
+        rule = self.pulls[operand]
+        return frozenset() if rule is None else _reads(self.row, rule, self.kind)
+
+
+def _adjoint(row: Scalar, rule: Rule) -> Rule:
+    """The rule that pulls a complex gradient back where ``rule`` pushes a tangent on."""
+    if _reads(row, rule, complex64) <= ({0} if row is WHERE else set()):
+        return rule  # the slope is a real number
+    return lambda g, y, *operands: CONJ(rule(CONJ(g), y, *operands))
 
 
 @cache
