@@ -145,7 +145,7 @@ INDEXES: dict[str, Case] = {
     "an array of floats": (lambda: f(2)[np.ones(1)], DTYPE, r"\[index\] got ndarray; want integers.*asarray"),
     "a tensor beyond": (lambda: f(2, 3)[..., i(1, -4)], BOUNDS, r"\[index\] index -4 is outside axis 1 of size 3"),
     "tensors that do not broadcast": (lambda: f(2, 3)[i(0, 1), i(0, 1, 2)], SHAPE, r"\[index\] shapes \(2,\) and \(3,\) do not"),
-    "a mask of another shape": (lambda: f(2, 3)[:, f(2) > 0], SHAPE, r"\[index\] the mask is \(2,\); its axes of the tensor are \(3,\)"),
+    "a mask of another shape": (lambda: f(2, 3)[:, f(2) > 0], BOUNDS, r"\[index\] the mask is \(2,\); its axes of the tensor are \(3,\)"),
     "a mask of too many axes": (lambda: f(2)[f(2, 3) > 0], BOUNDS, r"\[index\] \[tensor \(2, 3\)\] does not fit 1 axes"),
     "a slice of floats": (lambda: f(2)[:1.5], DTYPE, r"\[index\] got slice\(None, 1\.5, None\); want integers"),
     "a step of 0": (lambda: f(2)[::0], BAD, r"\[index\] got slice\(None, None, 0\): slice step cannot be zero"),

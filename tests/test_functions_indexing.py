@@ -219,6 +219,17 @@ def test_a_mask_selects_in_row_major_order(device: str, shape: tuple[int, ...], 
     same(t, x, pb.int32)
 
 
+def test_a_mask_without_elements_chooses_nothing(device: str) -> None:
+    x = pb.asarray(numbered((2, 3)), device=device)
+    for shape in ((0,), (0, 3), (2, 0)):
+        mask = pb.zeros(shape, dtype=pb.bool, device=device)
+        assert x[mask].shape == (0, *x.shape[len(shape) :])
+        x[mask] = 7
+        with pytest.raises(pb.IndexOutOfBounds, match=r"\[index\] the mask is"):
+            x[pb.zeros((*shape[:-1], 4), dtype=pb.bool, device=device)]
+    same(x, numbered((2, 3)), pb.int32)
+
+
 def test_writing_reads_before_it_writes(device: str) -> None:
     x = pb.arange(6, device=device)
     before = x * 2

@@ -17,7 +17,7 @@ import numpy as np
 from polyback import array
 from polyback.array import Array
 from polyback.dtype import bool_
-from polyback.errors import DTypeError, IndexOutOfBounds, InvalidArgument, ShapeError
+from polyback.errors import DTypeError, IndexOutOfBounds, InvalidArgument
 from polyback.frontend.functions.creation import asarray, zeros
 from polyback.frontend.functions.gathering import Gather, checked
 from polyback.frontend.functions.searching import flat_nonzero
@@ -148,10 +148,11 @@ class Key:
     def _add(self, part: Tensor, x: Tensor, axis: int, kept: int, many: int) -> None:
         array.same_device("index", x.array, part.array)
         if part.dtype is bool_ and part.ndim:
-            if part.shape != x.shape[axis : axis + many]:
-                raise ShapeError(
-                    f"[index] the mask is {part.shape}; its axes of the tensor are "
-                    f"{x.shape[axis : axis + many]}; want equal"
+            sizes = x.shape[axis : axis + many]
+            if any(m not in (n, 0) for m, n in zip(part.shape, sizes, strict=True)):
+                raise IndexOutOfBounds(
+                    f"[index] the mask is {part.shape}; its axes of the tensor are {sizes}; want "
+                    f"equal sizes (or 0, to choose nothing)"
                 )
         elif part.dtype is not bool_:
             part = checked(part, x.shape[axis], "index", axis)
@@ -160,8 +161,8 @@ class Key:
 
     @property
     def mask(self) -> Tensor | None:
-        """The mask, if it is all there is beside the region."""
-        only = len(self.tensors) == 1 and self.tensors[0].dtype is bool_
+        """The mask, if it is all there is beside the region, and not empty."""
+        only = len(self.tensors) == 1 and self.tensors[0].dtype is bool_ and self.tensors[0].size
         return self.tensors[0] if only else None
 
     @property
