@@ -21,11 +21,27 @@ from polyback.frontend.nn.activation import (
     Softplus as Softplus,
     Tanh as Tanh,
 )
+from polyback.frontend.nn.batch_norm import (
+    BatchNorm1d as BatchNorm1d,
+    BatchNorm2d as BatchNorm2d,
+)
 from polyback.frontend.nn.container import (
     ModuleDict as ModuleDict,
     ModuleList as ModuleList,
     Residual as Residual,
     Sequential as Sequential,
+)
+from polyback.frontend.nn.convolution import (
+    conv1d as conv1d,
+    conv2d as conv2d,
+    conv_transpose1d as conv_transpose1d,
+    conv_transpose2d as conv_transpose2d,
+)
+from polyback.frontend.nn.convolution_layers import (
+    Conv1d as Conv1d,
+    Conv2d as Conv2d,
+    ConvTranspose1d as ConvTranspose1d,
+    ConvTranspose2d as ConvTranspose2d,
 )
 from polyback.frontend.nn.dropout import (
     Dropout as Dropout,
@@ -84,9 +100,29 @@ from polyback.frontend.nn.module import (
     Module as Module,
     Parameter as Parameter,
 )
-from polyback.frontend.nn.norm import (
-    BatchNorm1d as BatchNorm1d,
+from polyback.frontend.nn.normalization import (
+    group_norm as group_norm,
+    layer_norm as layer_norm,
+    rms_norm as rms_norm,
+)
+from polyback.frontend.nn.normalization_layers import (
+    GroupNorm as GroupNorm,
     LayerNorm as LayerNorm,
+    RMSNorm as RMSNorm,
+)
+from polyback.frontend.nn.pooling import (
+    adaptive_avg_pool2d as adaptive_avg_pool2d,
+    avg_pool1d as avg_pool1d,
+    avg_pool2d as avg_pool2d,
+    max_pool1d as max_pool1d,
+    max_pool2d as max_pool2d,
+)
+from polyback.frontend.nn.pooling_layers import (
+    AdaptiveAvgPool2d as AdaptiveAvgPool2d,
+    AvgPool1d as AvgPool1d,
+    AvgPool2d as AvgPool2d,
+    MaxPool1d as MaxPool1d,
+    MaxPool2d as MaxPool2d,
 )
 from polyback.frontend.nn.positional import (
     LearnedPositionalEncoding as LearnedPositionalEncoding,

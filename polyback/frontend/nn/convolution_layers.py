@@ -1,0 +1,218 @@
+"""Convolution layers: weights of windows, started as PyTorch's are."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any, ClassVar, final
+
+from polyback.errors import InvalidArgument
+from polyback.frontend.functions.creation import Where
+from polyback.frontend.nn import init
+from polyback.frontend.nn.convolution import (
+    Padding,
+    conv1d,
+    conv2d,
+    conv_transpose1d,
+    conv_transpose2d,
+)
+from polyback.frontend.nn.module import Module, Parameter
+from polyback.frontend.nn.windows import Size, each
+from polyback.frontend.random import Generator
+from polyback.frontend.tensor import Tensor
+
+
+class Windowed(Module):
+    """What all convolutions have: a weight for each place of a window, and a bias.
+
+    Both start uniform in [-b, b) with ``b = 1 / sqrt(fan_in)`` (kaiming_uniform with a = sqrt 5),
+    where fan_in is the number of elements of one row of the weight.
+    """
+
+    axes: ClassVar[int]
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]:
+        """The first two axes of the weight."""
+
+    def _start(
+        self, in_channels: int, out_channels: int, kernel_size: Size, groups: int, bias: bool,
+        generator: Generator | None, device: Where, dtype: Any,
+    ) -> None:  # fmt: skip
+        name = type(self).__name__
+        if (
+            min(in_channels, out_channels, groups) < 1
+            or in_channels % groups
+            or out_channels % groups
+        ):
+            raise InvalidArgument(
+                f"[{name}] got {in_channels} to {out_channels} channels in {groups} groups; want "
+                f"numbers from 1, channels that are multiples of groups"
+            )
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
+        self.kernel_size = each(kernel_size, self.axes, "kernel_size", name)
+        shape = (*self.shape, *self.kernel_size)
+        bound = 1.0 / math.sqrt(math.prod(shape[1:]))
+
+        def values(*sizes: int) -> Tensor:
+            made = init.uniform(
+                sizes, -bound, bound, generator=generator, device=device, dtype=dtype
+            )
+            return Parameter(made)
+
+        self.weight = values(*shape)
+        self.bias = values(out_channels) if bias else None
+
+    def _repr(self, **options: Any) -> str:
+        usual = {"stride": 1, "padding": 0, "dilation": 1, "output_padding": 0, "groups": 1}
+        given = [f"{k}={v}" for k, v in options.items() if v != usual[k]]
+        given += [] if self.groups == 1 else [f"groups={self.groups}"]
+        given += [] if self.bias is not None else ["bias=False"]
+        size = f"kernel_size={self.kernel_size}"
+        return ", ".join([f"{self.in_channels}, {self.out_channels}", size, *given])
+
+
+class Forward(Windowed):
+    """A convolution."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Padding = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        *,
+        generator: Generator | None = None,
+        device: Where = None,
+        dtype: Any = None,
+    ) -> None:
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self._start(in_channels, out_channels, kernel_size, groups, bias, generator, device, dtype)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(out_channels, in_channels / groups)"""
+        return self.out_channels, self.in_channels // self.groups
+
+    def extra_repr(self) -> str:
+        return self._repr(stride=self.stride, padding=self.padding, dilation=self.dilation)
+
+
+@final
+class Conv1d(Forward):
+    """:func:`conv1d` with a weight (out_channels, in_channels / groups, kernel_size) and a bias.
+
+    x (N, in_channels, L) or (in_channels, L). Raises InvalidArgument for sizes that do not fit.
+
+    >>> import polyback as pb
+    >>> pb.nn.Conv1d(2, 4, 3, padding="same")(pb.ones((5, 2, 9))).shape
+    (5, 4, 9)
+    """
+
+    axes = 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv1d(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
+
+
+@final
+class Conv2d(Forward):
+    """:func:`conv2d` with a weight (out_channels, in_channels / groups, *kernel_size) and a bias.
+
+    x (N, in_channels, H, W) or (in_channels, H, W). Raises InvalidArgument for sizes that do not
+    fit.
+
+    >>> import polyback as pb
+    >>> pb.nn.Conv2d(3, 8, 3, stride=2, padding=1)(pb.ones((1, 3, 8, 8))).shape
+    (1, 8, 4, 4)
+    """
+
+    axes = 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv2d(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
+
+
+class Transposed(Windowed):
+    """A transposed convolution."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size = 0,
+        output_padding: Size = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Size = 1,
+        *,
+        generator: Generator | None = None,
+        device: Where = None,
+        dtype: Any = None,
+    ) -> None:
+        self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.output_padding = output_padding
+        self._start(in_channels, out_channels, kernel_size, groups, bias, generator, device, dtype)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(in_channels, out_channels / groups)"""
+        return self.in_channels, self.out_channels // self.groups
+
+    def extra_repr(self) -> str:
+        return self._repr(
+            stride=self.stride, padding=self.padding, output_padding=self.output_padding,
+            dilation=self.dilation,
+        )  # fmt: skip
+
+
+@final
+class ConvTranspose1d(Transposed):
+    """:func:`conv_transpose1d` with a weight (in_channels, out_channels / groups, kernel_size).
+
+    x (N, in_channels, L) or (in_channels, L). Raises InvalidArgument for sizes that do not fit.
+
+    >>> import polyback as pb
+    >>> pb.nn.ConvTranspose1d(2, 4, 2, stride=2)(pb.ones((5, 2, 9))).shape
+    (5, 4, 18)
+    """
+
+    axes = 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv_transpose1d(
+            x, self.weight, self.bias, self.stride, self.padding, self.output_padding,
+            self.groups, self.dilation,
+        )  # fmt: skip
+
+
+@final
+class ConvTranspose2d(Transposed):
+    """:func:`conv_transpose2d` with a weight (in_channels, out_channels / groups, *kernel_size).
+
+    x (N, in_channels, H, W) or (in_channels, H, W). Raises InvalidArgument for sizes that do not
+    fit.
+
+    >>> import polyback as pb
+    >>> pb.nn.ConvTranspose2d(3, 8, 4, stride=2, padding=1)(pb.ones((1, 3, 8, 8))).shape
+    (1, 8, 16, 16)
+    """
+
+    axes = 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv_transpose2d(
+            x, self.weight, self.bias, self.stride, self.padding, self.output_padding,
+            self.groups, self.dilation,
+        )  # fmt: skip
