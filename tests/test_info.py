@@ -157,3 +157,9 @@ def test_astype_copies_unless_told_otherwise(device: str) -> None:
     assert pb.astype(z, pb.bool).tolist() == [True, False]
     with pytest.raises(pb.DTypeError, match=r"\[astype\] got complex64; want real\(x\) or imag"):
         pb.astype(z, pb.float32)
+    for call in (
+        lambda: pb.asarray(z, dtype=pb.float64), lambda: pb.sum(z, dtype=pb.int64),
+        lambda: pb.cumulative_prod(z, dtype=pb.float32),
+    ):  # fmt: skip
+        with pytest.raises(pb.DTypeError, match="got complex64; want real"):
+            call()

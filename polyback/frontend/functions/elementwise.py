@@ -120,8 +120,12 @@ class Cast(Op):
 
 
 def cast(x: Tensor, dtype: DType) -> Tensor:
-    """``x`` itself if it has this type, else converted."""
-    return x if x.dtype is dtype else run(Cast(x.dtype, dtype), x)
+    """``x`` itself if it has this type, else converted. Raises DTypeError for complex to real."""
+    if x.dtype is dtype:
+        return x
+    if x.dtype.kind == "complex" and dtype.kind not in ("complex", "bool"):
+        raise DTypeError(f"[astype] got {x.dtype}; want real(x) or imag(x) to make it {dtype}")
+    return run(Cast(x.dtype, dtype), x)
 
 
 def apply(row: Scalar, *operands: Any) -> Tensor:
@@ -234,8 +238,6 @@ def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: Any = None) -
         x = to_device(x, find(device))
     if x.dtype is target:
         return copied(x) if copy else x
-    if x.dtype.kind == "complex" and target.kind not in ("complex", "bool"):
-        raise DTypeError(f"[astype] got {x.dtype}; want real(x) or imag(x) to make it {target}")
     return cast(x, target)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Sequence
+from math import nan
 from math import prod as product
 from typing import Any, final
 
@@ -220,7 +220,8 @@ def mean(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def var(
     x: Tensor, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False
 ) -> Tensor:
-    """The variance along ``axis``: ``sum(|x - mean|**2) / (n - correction)``. Numeric types.
+    """The variance along ``axis``: ``sum(|x - mean|**2) / (n - correction)``, NaN where that is
+    not above 0. Numeric types.
 
     >>> import polyback as pb
     >>> float(pb.var(pb.asarray([1.0, 3.0])))
@@ -236,8 +237,10 @@ def _variance(x: Tensor, axis: Axis, correction: float, keepdims: bool) -> tuple
     wide, dtype = floating(x)
     centred = wide - mean(wide, axis=axis, keepdims=True)
     squares = square_magnitude(centred)
-    freedom = builtins.max(_count(x, axis) - correction, 0.0)
-    result: Tensor = sum(squares, axis=axis, keepdims=keepdims) / float(freedom)
+    freedom = _count(x, axis) - correction
+    result: Tensor = sum(squares, axis=axis, keepdims=keepdims) / float(
+        freedom if freedom > 0 else nan
+    )
     return result, result.dtype if dtype.kind == "complex" else dtype
 
 
