@@ -54,3 +54,14 @@ def test_gan_learns_the_gaussian(example, device, capsys):
     found = re.search(r"mean off by ([\d.]+)%", capsys.readouterr().out)
     assert found is not None
     assert float(found[1]) / 100 < start[0]
+
+
+def test_lstm_language_model_learns(example, device):
+    module, text = example("lstm_language_model"), example("text")
+    words = text.Text(size=300, length=4000)
+    training = module.Training(words, device, width=32)
+    start = training.perplexity()
+    training.epoch(steps=15)
+    assert training.losses[-1] < training.losses[0]
+    assert training.perplexity() < 0.8 * start
+    assert text.bigram_perplexity(words) < words.size
