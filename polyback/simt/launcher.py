@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
 from polyback.device import Operand
-from polyback.program import Number, Program
-from polyback.simt.dialect import Dialect
+from polyback.dtype import float32, float64
+from polyback.program import Input, Number, Program
+from polyback.simt.dialect import Dialect, carrier
 from polyback.simt.driver import Driver, Kernel, Triple
 from polyback.simt.elementwise import PACK_BYTES, Spec, has_index, kernels
 from polyback.simt.geometry import (
@@ -130,6 +131,7 @@ class Launcher:
         self, program: Program, outs: Sequence[Operand], arrays: Sequence[Operand],
         alias: tuple[int, ...], aligned: bool,
     ) -> Plan:  # fmt: skip
+        program = carried(program, self.dialect)
         views = [x.view for x in (*arrays, *outs)]
         leader = None if has_index(program) else len(arrays)
         walk = merge(views[0].shape, [v.strides for v in views], leader)
@@ -175,6 +177,21 @@ class Launcher:
             return Spec(alias, modes, flat, wide_index)
         stream = self.machine.is_cpu and max(alias) < 0
         return Spec(alias, modes, flat, wide_index, self._pack(program), stream)
+
+
+def carried(program: Program, dialect: Dialect) -> Program:
+    """A program that only moves its inputs, with types of their sizes: one kernel copies all types
+    of a size, in vectors where the language has some."""
+    if program.instrs or any(given.scalar for given in program.inputs):
+        return program
+    lanes = dialect.wide.lanes if dialect.wide else {}
+    wide = {4: float32, 8: float64}
+    inputs = []
+    for given in program.inputs:
+        size = given.dtype.itemsize
+        vector = wide.get(size)
+        inputs.append(Input(vector if vector and vector.code in lanes else carrier(size)))
+    return Program(tuple(inputs), (), program.outputs)
 
 
 def aliases(outs: Sequence[Operand], ins: Sequence[Operand | Number]) -> tuple[int, ...]:

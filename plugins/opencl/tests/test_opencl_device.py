@@ -10,7 +10,7 @@ import pytest
 from opencl_lab import available, blank, get, open_as_gpu, open_device, put
 
 from polyback import scalar
-from polyback.dtype import bool_, complex64, complex128, float32, float64, int8, int64
+from polyback.dtype import DTYPES, bool_, complex64, complex128, float32, float64, int8, int64
 from polyback.errors import CompileError, DeviceClosed, InvalidArgument, OutOfMemory
 from polyback.program import copy_program, program
 from polyback.simt.driver import Kernel
@@ -187,6 +187,22 @@ def test_programs_that_differ_in_their_numbers_share_a_kernel(device):
         device.elementwise(program(lambda v, c=value: v * c, float32), [out], [x])
         np.testing.assert_array_equal(get(device, out), np.full(9, value, np.float32))
     assert len(device._driver._programs) == 1
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8, 16])
+def test_copies_of_one_size_share_a_kernel(size):
+    """And move any bits, those of signalling NaN too."""
+    device = open_device()
+    bits = np.random.default_rng(size).integers(0, 256, (300, size), np.uint8)
+    if size > 1:
+        bits[::3, -2:], bits[1::3, -2:] = [0xB0, 0x7F], [0xF4, 0x7F]  # of float32, of float64
+    for dtype in (d for d in DTYPES if d.itemsize == size and d.kind != "bool"):
+        x = put(device, bits.reshape(-1).view(dtype.numpy))
+        out = blank(device, (300,), dtype.name)
+        device.elementwise(copy_program(dtype, dtype), [out], [x])
+        assert get(device, out).tobytes() == bits.tobytes()
+    assert len(device._driver._programs) == 1
+    device.close()
 
 
 def test_float64_and_small_integers(device):

@@ -67,7 +67,7 @@ def dialect(*, double: bool, is_cpu: bool, is_pocl: bool = True) -> Dialect:
         store="*({memory}{type}{n}_any *)({p}) = {x}",
         stream="__builtin_nontemporal_store({x}, ({memory}{type}{n} *)({p}))",
         convert="convert_{type}{n}({x})", reinterpret="as_{type}{n}({x})",
-        lanes={"f32": 16, "f64": 8},
+        lanes={"f32": 16, "f64": 8} if double else {"f32": 16},
         helpers=repairs.VECTOR if is_pocl else {},
     )  # fmt: skip
     return Dialect(
