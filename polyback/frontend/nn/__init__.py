@@ -21,6 +21,11 @@ from polyback.frontend.nn.activation import (
     Softplus as Softplus,
     Tanh as Tanh,
 )
+from polyback.frontend.nn.attention import (
+    causal_mask as causal_mask,
+    MultiheadAttention as MultiheadAttention,
+    scaled_dot_product_attention as scaled_dot_product_attention,
+)
 from polyback.frontend.nn.batch_norm import (
     BatchNorm1d as BatchNorm1d,
     BatchNorm2d as BatchNorm2d,
@@ -146,6 +151,12 @@ from polyback.frontend.nn.shape import (
 )
 from polyback.frontend.nn.summary import (
     summary as summary,
+)
+from polyback.frontend.nn.transformer import (
+    TransformerDecoder as TransformerDecoder,
+    TransformerDecoderLayer as TransformerDecoderLayer,
+    TransformerEncoder as TransformerEncoder,
+    TransformerEncoderLayer as TransformerEncoderLayer,
 )
 from polyback.frontend.recompute import (
     checkpoint as checkpoint,
