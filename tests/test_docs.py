@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import doctest
 import re
 from pathlib import Path
 
@@ -23,6 +24,23 @@ def test_the_readme_example_runs(capsys):
     weight = capsys.readouterr().out
     assert "numpy_ref" in weight
     assert "cpu_c" in weight
+
+
+def test_the_examples_of_the_layers_run():
+    assert doctest.testfile(str(ROOT / "docs/nn.md"), module_relative=False).failed == 0
+
+
+def test_every_layer_is_in_its_document():
+    text = (ROOT / "docs/nn.md").read_text()
+    missing = [
+        name
+        for name in pb.nn.__all__
+        if isinstance(getattr(pb.nn, name), type)
+        and issubclass(getattr(pb.nn, name), pb.nn.Module)
+        and name not in text
+        and not re.search("Pool|Cell$", name)
+    ]
+    assert not missing
 
 
 def names_of(cls: type) -> list[str]:
