@@ -10,12 +10,17 @@ from polyback.dtype import int64
 from polyback.program import copy_program
 from polyback.simt.driver import Triple
 from polyback.simt.geometry import blocks, merge, spans, table
-from polyback.simt.indexing import MODES, gather_kernel, scatter_kernel
+from polyback.simt.indexing import MODES, gather_kernel, runs_kernel, scatter_kernel
 from polyback.simt.launcher import Launcher
 from polyback.simt.sorting import key_type, keys_kernel, merge_kernel
 from polyback.view import View
 
 CPU_SPAN: Final = 1024  # least elements of a work-item on a CPU
+# Where a GPU sorts the index before a scatter: lanes of at least this length, so few of them that
+# they would leave it idle, and few that have an index of their own to be sorted.
+LONG: Final = 512
+MOST_LANES: Final = 1 << 16
+MOST_SORTED: Final = 256
 
 
 @final
@@ -44,10 +49,17 @@ class Indexer:
         launcher.driver.launch(compiled, groups, words)
 
     def scatter(self, out: Operand, index: Operand, x: Operand, axis: int, mode: str) -> None:
-        """A checked scatter: one work-item per lane."""
+        """A checked scatter: one work-item per lane, or, on a GPU that few lanes leave idle, per
+        run of equal numbers in the sorted index."""
         if x.view.size == 0:
             return
         launcher, dtype = self.launcher, x.dtype
+        length, shared = x.view.shape[axis], _shared(index, axis)
+        lanes, different = x.view.size // length, shared.view.size // length
+        few = lanes <= MOST_LANES and different <= MOST_SORTED
+        if not self.machine.is_cpu and length >= LONG and few:
+            self._scatter_runs(out, index, shared, x, axis, mode)
+            return
         compiled = launcher.compiled(
             ("scatter", mode, dtype if MODES[mode] else dtype.itemsize),
             lambda: scatter_kernel(mode, dtype, launcher.dialect, self.group),
@@ -64,29 +76,57 @@ class Indexer:
 
     def argsort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
         """A checked argsort: lanes side by side, then passes between two pairs of buffers."""
-        n = x.view.size
-        if n == 0:
+        if x.view.size == 0:
             return
-        driver, length, code = self.launcher.driver, x.view.shape[axis], key_type(x.dtype)
-        sizes = [n * (8 if code == "u64" else 4), n * 8] * 2
         held: list[Any] = []
         try:
-            for size in sizes:
-                held.append(driver.allocate(size))
-            self._keys(x, axis, descending, held[:2])
-            here, there = held[:2], held[2:]
-            run = 1
-            while run < length:
-                self._merge(code, n, length, run, here, there)
-                here, there, run = there, here, 2 * run
+            _, places = self._sort(x, axis, descending, held)
             order = [a for a in range(x.view.ndim) if a != axis] + [axis]
             target = out.view.permute(order)
-            source = Operand(here[1], int64, View.contiguous(target.shape))
+            source = Operand(places, int64, View.contiguous(target.shape))
             copy = copy_program(int64, int64)
             self.launcher.elementwise(copy, [Operand(out.buffer, int64, target)], [source])
         finally:
             for buffer in held:
-                driver.free(buffer)
+                self.launcher.driver.free(buffer)
+
+    def _sort(self, x: Operand, axis: int, descending: bool, held: list[Any]) -> tuple[Any, Any]:
+        """Keys and places of every lane, in order; all buffers are entered in ``held``."""
+        n, length, code = x.view.size, x.view.shape[axis], key_type(x.dtype)
+        for size in (n * (8 if code == "u64" else 4), n * 8) * 2:
+            held.append(self.launcher.driver.allocate(size))
+        self._keys(x, axis, descending, held[:2])
+        here, there = held[:2], held[2:]
+        run = 1
+        while run < length:
+            self._merge(code, n, length, run, here, there)
+            here, there, run = there, here, 2 * run
+        return here[0], here[1]
+
+    def _scatter_runs(
+        self, out: Operand, index: Operand, shared: Operand, x: Operand, axis: int, mode: str
+    ) -> None:
+        launcher, dtype = self.launcher, x.dtype
+        compiled = launcher.compiled(
+            ("runs", mode, dtype if MODES[mode] else dtype.itemsize),
+            lambda: runs_kernel(mode, dtype, launcher.dialect, self.group),
+        )
+        views = [index.view, x.view, out.view]
+        length = x.view.shape[axis]
+        sizes = shared.view.drop(axis).shape
+        dense = View.contiguous((*sizes, length)).drop(len(sizes)).expand(x.view.drop(axis).shape)
+        walk = merge(dense.shape, [*(v.drop(axis).strides for v in views), dense.strides])
+        steps = [v.strides[axis] for v in views]
+        held: list[Any] = []
+        try:
+            keys, places = self._sort(shared, axis, False, held)
+            words = (out.buffer, out.view.offset, x.buffer, x.view.offset, index.buffer,
+                     index.view.offset, keys, places, x.view.size, walk.size, length, *steps,
+                     launcher.table(table(walk)))  # fmt: skip
+            launcher.driver.launch(compiled, (blocks(x.view.size, self.group), 1, 1), words)
+        finally:
+            for buffer in held:
+                launcher.driver.free(buffer)
 
     def _keys(self, x: Operand, axis: int, descending: bool, to: Sequence[Any]) -> None:
         launcher, lanes = self.launcher, x.view.drop(axis)
@@ -116,3 +156,13 @@ class Indexer:
         else:
             count, span = blocks(n, self.group), self.group
         return (count, 1, 1), span
+
+
+def _shared(index: Operand, axis: int) -> Operand:
+    """``index`` with size 1 along axes where it repeats itself."""
+    view = index.view
+    shape = tuple(
+        1 if stride == 0 and a != axis else n
+        for a, (n, stride) in enumerate(zip(view.shape, view.strides, strict=True))
+    )
+    return Operand(index.buffer, index.dtype, View(shape, view.strides, view.offset))

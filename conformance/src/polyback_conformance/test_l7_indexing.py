@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,49 @@ def test_scatter_minmax(lab: Lab, dtype: DType, mode: str) -> None:
     _scatters(lab, dtype, mode, lambda rng, shape: rng.choice(some, shape))
     zeros = np.array([0.0, -0.0]).astype(dtype.numpy)
     _scatters(lab, dtype, mode, lambda rng, shape: rng.choice(zeros, shape))
+
+
+LONG = ("float32", "int64")
+BY_LONG = pytest.mark.parametrize("dtype", [d for d in DTYPES if d.name in LONG], ids=str)
+
+
+@pytest.mark.parametrize("mode", sorted(COMBINE))
+@BY_LONG
+def test_scatter_of_long_lanes(lab: Lab, dtype: DType, mode: str) -> None:
+    """Few lanes with many writes each, to few places and to many; also with one index for all
+    lanes, as rows of a table have it."""
+    offered(lab, "scatter_minmax" if mode in ("min", "max") else "scatter", dtype)
+    if mode == "add" and dtype.name not in lab.caps.scalars.get("add", frozenset()):
+        pytest.skip(f"L7 scatter add: {dtype} arithmetic is not claimed")
+    for shape, axis, length in (((1700,), 0, 3), ((1700,), 0, 5000), ((2, 900), 1, 40)):
+        _long(lab, dtype, mode, shape, axis, length, shared=False)
+    for shape, axis, length in (((700, 3), 0, 50), ((2, 600, 2), 1, 900)):
+        _long(lab, dtype, mode, shape, axis, length, shared=True)
+
+
+def _long(lab: Lab, dtype: DType, mode: str, shape: tuple[int, ...], axis: int, length: int,
+          *, shared: bool) -> None:  # fmt: skip
+    """One scatter along a long axis; ``shared``: the index has stride 0 along the others."""
+    places = _places(lab, tuple(n if k == axis or not shared else 1 for k, n in enumerate(shape)),
+                     length)  # fmt: skip
+    wanted = tuple(length if k == axis else n for k, n in enumerate(shape))
+    rng = lab.rng("long", shape, mode)
+    with lab.box() as box:
+        x = box.put(values.smooth(dtype, rng, shape))
+        index = box.put(places)
+        target = box.put(values.smooth(dtype, rng, wanted))
+        wide = replace(index.operand, view=index.operand.view.expand(shape))
+        want = target.values()
+        given, spots = x.values(), np.broadcast_to(places, shape)
+        for place in np.ndindex(*shape):
+            spot = (*place[:axis], spots[place], *place[axis + 1 :])
+            want[spot] = COMBINE[mode](want[spot], given[place])
+        note = notes(box, f"scatter {mode} along {axis}")
+        target.role = "inout"
+        with explained(note):
+            lab.device.scatter(target.operand, wide, x.operand, axis, mode)  # type: ignore[attr-defined]
+            box.check()
+        check_exact(target.result(), want, note=note)
 
 
 def test_gather_scatter_round_trip(lab: Lab) -> None:

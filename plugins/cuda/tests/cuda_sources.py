@@ -18,7 +18,7 @@ from polyback.simt.argreduce import argreduce_kernel
 from polyback.simt.driver import Kernel
 from polyback.simt.elementwise import PACK_BYTES, Spec, kernels
 from polyback.simt.geometry import DENSE, SPLAT, STRIDED
-from polyback.simt.indexing import MODES, gather_kernel, scatter_kernel
+from polyback.simt.indexing import MODES, gather_kernel, runs_kernel, scatter_kernel
 from polyback.simt.matmul import element, gpu_kernel
 from polyback.simt.reduce import Frame
 from polyback.simt.reduce import Spec as ReduceSpec
@@ -126,6 +126,7 @@ def others(full: bool) -> Iterator[Kernel]:
         for mode, row in MODES.items():
             if row is None or dtype.name in CLAIMS.scalars[row.name]:
                 yield scatter_kernel(mode, dtype, WORDS, GROUP)
+                yield runs_kernel(mode, dtype, WORDS, GROUP)
         if dtype.kind != "complex":
             yield keys_kernel(dtype, WORDS, GROUP)
         if dtype.name in CLAIMS.reductions["max"]:

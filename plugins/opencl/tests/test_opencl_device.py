@@ -156,6 +156,24 @@ def test_indexing_and_sorting(device):
     np.testing.assert_array_equal(get(device, order), np.argsort(a, 0, stable=True))
 
 
+@pytest.mark.parametrize("mode", ["set", "add", "min", "max"])
+def test_a_scatter_of_long_lanes(device, mode):
+    """On a GPU by sorting the index, once where all lanes share it."""
+    rng = np.random.default_rng(3)
+    for shape, own in (((3000,), (3000,)), ((900, 5), (900, 1)), ((900, 5), (900, 5))):
+        places = rng.integers(0, 70, own)
+        a, old = rng.normal(0, 1, shape).astype(np.float32), np.zeros((70, *shape[1:]), np.float32)
+        index = put(device, places)
+        wide = replace(index, view=index.view.expand(shape))
+        target = put(device, old)
+        device.scatter(target, wide, put(device, a), 0, mode)
+        combine = {"add": np.add, "min": np.minimum, "max": np.maximum}.get(mode)
+        for place in np.ndindex(*shape):
+            spot = (np.broadcast_to(places, shape)[place], *place[1:])
+            old[spot] = a[place] if combine is None else combine(old[spot], a[place])
+        np.testing.assert_array_equal(get(device, target), old)
+
+
 def test_two_threads_share_kernels(device):
     a = np.linspace(-1, 1, 40_000).astype(np.float32)
     want, wrong = np.exp(-(a.astype(np.float64) ** 2 + 0.5)) * 2, []
