@@ -55,8 +55,8 @@ class Indexer:
             return
         launcher, dtype = self.launcher, x.dtype
         length, shared = x.view.shape[axis], _shared(index, axis)
-        lanes, different = x.view.size // length, shared.view.size // length
-        few = lanes <= MOST_LANES and different <= MOST_SORTED
+        count, different = x.view.size // length, shared.view.size // length
+        few = count <= MOST_LANES and different <= MOST_SORTED
         if not self.machine.is_cpu and length >= LONG and few:
             self._scatter_runs(out, index, shared, x, axis, mode)
             return
