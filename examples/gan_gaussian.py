@@ -46,8 +46,8 @@ class Game:
         self.generator = nn.Linear(2, 2, device=device)
         self.average = [p.detach() * 1.0 for p in self.generator.parameters()]
         discriminator = nn.Sequential(
-            nn.Linear(2, 32, device=device), nn.LeakyReLU(0.2),
-            nn.Linear(32, 32, device=device), nn.LeakyReLU(0.2), nn.Linear(32, 1, device=device),
+            nn.Linear(2, 32, device=device), nn.SiLU(),
+            nn.Linear(32, 32, device=device), nn.SiLU(), nn.Linear(32, 1, device=device),
         )  # fmt: skip
         judge = optim.Adam(discriminator.parameters(), lr=0.01, betas=(0.5, 0.999))
         self.loss = nn.GANLoss(discriminator, judge)

