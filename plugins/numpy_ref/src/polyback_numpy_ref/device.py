@@ -9,12 +9,13 @@ accumulated in float64.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, final
 
 import numpy as np
 
 from polyback import scalar
-from polyback.device import NAMES, Caps, Device, Operand, required_claims
+from polyback.device import NAMES, Caps, Device, Operand, full_claims
 from polyback.errors import DeviceClosed, InvalidArgument, OutOfMemory, UnsupportedOp
 from polyback.feature_check import (
     check_argreduce,
@@ -26,7 +27,7 @@ from polyback.feature_check import (
 )
 from polyback.features import FEATURES, MemoryStats, Window
 from polyback.program import Number, Program
-from polyback.scalar import COMPLEX, REDUCTIONS, TABLE, Reduction
+from polyback.scalar import Reduction
 from polyback_numpy_ref import indexing, reduction, rows, windows
 from polyback_numpy_ref.operands import array
 
@@ -35,17 +36,7 @@ ALIGNMENT = 64
 
 def _claims() -> Caps:
     """Everything in the tables, complex included."""
-    required = required_claims(NAMES)
-    complex_names = frozenset(d.name for d in COMPLEX)
-    table = {row.name: frozenset(d.name for d in row.takes) for row in TABLE}
-    table["cast"] = table["const"] = NAMES
-    return Caps(
-        storage=NAMES,
-        scalars=table,
-        reductions={r.name: frozenset(d.name for d in r.takes) for r in REDUCTIONS},
-        matmul=required.matmul | complex_names,
-        features=frozenset(f.name for f in FEATURES),
-    )
+    return replace(full_claims(NAMES), features=frozenset(f.name for f in FEATURES))
 
 
 @final
