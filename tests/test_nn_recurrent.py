@@ -248,3 +248,16 @@ def test_wrong_sizes_and_states(device):
     for error, call, text in cases:
         with pytest.raises(error, match=text):
             call()
+
+
+@pytest.mark.parametrize("make", LAYERS)
+def test_weights_and_states_that_do_not_fit_never_reach_a_kernel(device, make):
+    layer = make(3, 4, device=device)
+    x = pb.zeros((5, 2, 3), device=device)
+    elsewhere = next(d for d in ("numpy_ref", "cpu_c") if x.device != d)
+    h = pb.zeros((1, 2, 4), device=elsewhere)
+    with pytest.raises(pb.DeviceMismatch):
+        layer(x, (h, h) if make is nn.LSTM else h)
+    layer.weight_hh_l0 = nn.Parameter(pb.zeros((4, 3), device=device))
+    with pytest.raises(pb.ShapeError, match=r"\[recurrence\] inputs, weight, states"):
+        layer(x)

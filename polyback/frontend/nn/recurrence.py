@@ -18,6 +18,7 @@ from typing import Any, ClassVar, final
 from polyback import array
 from polyback.array import Array
 from polyback.dtype import DType
+from polyback.errors import ShapeError
 from polyback.frontend.autograd import OUTPUT, is_grad_enabled
 from polyback.frontend.functions import (
     concat,
@@ -186,6 +187,8 @@ class Recurrence(Op):
         cell, kind = self.cell, operands[0].dtype
         wide: list[Any] = [x if x is None else array.cast(x, kind.compute) for x in operands]
         p, w, b, *start = wide
+        array.same_device("recurrence", *(x for x in wide if x is not None))
+        self._check(p, w, b, start)
         y = array.empty(p.device, (cell.states, p.shape[0], *start[0].shape), p.dtype)
         states = [at(y, (k,)) for k in range(cell.states)]
         ins = cut(p, cell.gates)
@@ -201,6 +204,19 @@ class Recurrence(Op):
             [fed[k] for k in cell.reads],
         )
         return array.cast(y, kind)
+
+    def _check(self, p: Array, w: Array, b: Array | None, start: Sequence[Array]) -> None:
+        """Raises ShapeError: kernels take the sizes on trust."""
+        rows, width = p.shape[1], start[0].shape[-1]
+        across = self.cell.gates * width
+        wrong = p.shape[2:] != (across,) or w.shape != (across, width)
+        wrong = wrong or any(s.shape != (rows, width) for s in start)
+        if wrong or (b is not None and b.shape != (across,)):
+            shapes = [x.shape for x in (p, w, *start, *([] if b is None else [b]))]
+            raise ShapeError(
+                f"[recurrence] inputs, weight, states and bias are {shapes}; want (L, N, {across}),"
+                f" ({across}, {width}), (N, {width}), ({across},)"
+            )
 
     def saves(self, operand: int) -> frozenset[int]:
         return frozenset({OUTPUT, *range(3 + self.cell.states)})
