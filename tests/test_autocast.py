@@ -29,6 +29,24 @@ def test_products_are_half_and_sums_are_not(device, dtype):
     assert pb.sum(y).dtype is dtype
 
 
+def test_convolutions_are_half_and_norms_are_not(device):
+    x = pb.ones((1, 2, 4, 4), device=device)
+    norms = (lambda t: nn.layer_norm(t, 4), lambda t: nn.rms_norm(t, 4),
+             lambda t: nn.group_norm(t, 1), nn.BatchNorm2d(3, device=device))  # fmt: skip
+    with pb.autocast(pb.bfloat16):
+        y = nn.Conv2d(2, 3, 1, device=device)(x)
+        assert y.dtype is pb.bfloat16
+        assert nn.ConvTranspose2d(2, 3, 1, device=device)(x).dtype is pb.bfloat16
+        assert nn.max_pool2d(y, 2).dtype is pb.bfloat16
+        assert pb.cumulative_sum(y, axis=0).dtype is pb.float32
+        for norm in norms:
+            assert norm(y).dtype is pb.float32
+        conv = nn.Conv2d(2, 3, 1, device=device)
+        pb.sum(conv(x) ** 2).backward()
+    assert conv.weight.grad.dtype is pb.float32
+    assert conv.bias.grad.dtype is pb.float32
+
+
 def test_gradients_of_parameters_are_float32(device):
     pb.random.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8, device=device), nn.Tanh(), nn.Linear(8, 1, device=device))

@@ -136,8 +136,10 @@ def test_types_promote_and_integers_are_refused(device):
     ):  # fmt: skip
         with pytest.raises(DTypeError, match=r"does not take .*want a real floating type"):
             call(x.astype(pb.int32))
-    with pytest.raises(DTypeError):
-        nn.conv2d(x, 1.0)  # type: ignore[arg-type]
+    for call in (lambda: nn.conv2d(x, 1.0), lambda: nn.max_pool2d([1.0], 2),
+                 lambda: nn.layer_norm([1.0], 1), lambda: nn.group_norm([1.0], 1)):  # fmt: skip
+        with pytest.raises(DTypeError, match="want a tensor"):
+            call()
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from polyback import structured
 from polyback.array import Array, same_device
 from polyback.errors import InvalidArgument, ShapeError
 from polyback.features import Window
+from polyback.frontend.autocast import lowered
 from polyback.frontend.functions.elementwise import cast
 from polyback.frontend.functions.shape import reshape
 from polyback.frontend.nn.windows import (
@@ -91,6 +92,17 @@ def _window(
     return steps, ends, gaps, Window(flat(steps, 1), flat(ends, 0), flat(gaps, 1))
 
 
+def _one_type(
+    op: str, x: Tensor, weight: Tensor, bias: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """All in the type that they promote to, once autocast has had its say."""
+    float_type(op, x, weight, bias)  # whatever they are, they must be tensors
+    x, weight = lowered(x, weight)
+    bias = None if bias is None else lowered(bias)[0]
+    dtype = float_type(op, x, weight, bias)
+    return cast(x, dtype), cast(weight, dtype), as_type(bias, dtype)
+
+
 def _operands(
     op: str, axes: int, x: Tensor, weight: Tensor, bias: Tensor | None, outs: int, groups: int
 ) -> None:
@@ -123,8 +135,7 @@ def _convolve(
     op: str, axes: int, x: Tensor, weight: Tensor, bias: Tensor | None,
     stride: Size, padding: Padding, dilation: Size, groups: int,
 ) -> Tensor:  # fmt: skip
-    dtype = float_type(op, x, weight, bias)
-    x, weight, bias = cast(x, dtype), cast(weight, dtype), as_type(bias, dtype)
+    x, weight, bias = _one_type(op, x, weight, bias)
     planes = images(x, axes, op)
     _operands(op, axes, x, weight, bias, 0, groups)
     channels, outs = planes.shape[1], weight.shape[0]
@@ -207,8 +218,7 @@ def _transposed(
     op: str, axes: int, x: Tensor, weight: Tensor, bias: Tensor | None,
     stride: Size, padding: Size, output_padding: Size, groups: int, dilation: Size,
 ) -> Tensor:  # fmt: skip
-    dtype = float_type(op, x, weight, bias)
-    x, weight, bias = cast(x, dtype), cast(weight, dtype), as_type(bias, dtype)
+    x, weight, bias = _one_type(op, x, weight, bias)
     planes = images(x, axes, op)
     _operands(op, axes, x, weight, bias, 1, groups)
     if groups < 1 or weight.shape[0] != planes.shape[1] or planes.shape[1] % groups:

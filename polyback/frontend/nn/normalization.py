@@ -12,7 +12,9 @@ import numpy as np
 from polyback import structured
 from polyback.array import Array, same_device
 from polyback.errors import InvalidArgument, ShapeError
+from polyback.frontend.autocast import widened
 from polyback.frontend.autograd import is_grad_enabled
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions import broadcast_to, mean, reshape, sqrt, square
 from polyback.frontend.functions.elementwise import cast
 from polyback.frontend.nn.windows import float_type
@@ -90,6 +92,7 @@ def _projected(h: Tensor, z: Tensor, scale: Tensor) -> Tensor:
 def check_rows(op: str, x: Tensor, normalized_shape: int | Sequence[int]) -> Shape:
     """``normalized_shape`` as a tuple. Raises InvalidArgument if it is empty, ShapeError unless x
     ends in it."""
+    check_tensors(op, x)
     shape = integers(normalized_shape)
     if not shape:
         raise InvalidArgument(f"[{op}] got normalized_shape=(); want at least one size")
@@ -126,6 +129,7 @@ def layer_norm(
     op = "layer_norm"
     shape = check_rows(op, x, normalized_shape)
     _check_shapes(op, shape, weight, bias)
+    x = widened(x)
     dtype, n = float_type(op, x, weight, bias), prod(shape)
     same_device(op, *(t.array for t in (x, weight, bias) if t is not None))
     lines = reshape(cast(x, dtype), (*x.shape[: -len(shape)], n))
@@ -151,6 +155,7 @@ def rms_norm(
     op = "rms_norm"
     shape = check_rows(op, x, normalized_shape)
     _check_shapes(op, shape, weight)
+    x = widened(x)
     dtype = float_type(op, x, weight)
     wide = cast(x, dtype.compute)
     axes = tuple(range(x.ndim - len(shape), x.ndim))
@@ -177,11 +182,13 @@ def group_norm(
     [[-1.0, 1.0, -1.0, 1.0]]
     """
     op = "group_norm"
+    check_tensors(op, x)
     if x.ndim < 2 or num_groups < 1 or x.shape[1] % num_groups:
         raise ShapeError(
             f"[{op}] got {x.shape} and num_groups={num_groups}; want (N, C, ...) with C a multiple"
         )
     _check_shapes(op, (x.shape[1],), weight, bias)
+    x = widened(x)
     x = cast(x, float_type(op, x, weight, bias))
     each = x.shape[1] // num_groups * prod(x.shape[2:])
     lines = reshape(x, (x.shape[0], num_groups, each))
