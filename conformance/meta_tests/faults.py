@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import feature_faults
 import layout_faults
 import life_faults
 import number_faults
 from seeding import FAULTS, Reference
 
-__all__ = ["FAULTS", "clean", "layout_faults", "life_faults", "number_faults"]
+__all__ = ["FAULTS", "clean", "feature_faults", "layout_faults", "life_faults", "number_faults"]
 
 
 def clean() -> Reference:

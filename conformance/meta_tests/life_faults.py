@@ -310,7 +310,7 @@ class TypesNotChecked(Reference):
 # --- features -----------------------------------------------------------------------------------
 
 
-@fault("l7_memory")
+@fault("l7_sorting")
 class ArgsortUnstable(Reference):
     """Descending order by reversing the ascending one: equal elements change places."""
 
@@ -320,7 +320,7 @@ class ArgsortUnstable(Reference):
             array(out)[...] = np.flip(array(out), axis).copy()
 
 
-@fault("l7_memory")
+@fault("l7_indexing")
 class ScatterFirstWins(Reference):
     """Of several writes to one element the first stays."""
 
@@ -330,7 +330,7 @@ class ScatterFirstWins(Reference):
         super().scatter(out, index, x, axis, mode)
 
 
-@fault("l7_memory")
+@fault("l7_fused")
 class FusedReduceIgnoresNumber(Reference):
     """The fused kernel reads every number as 1."""
 

@@ -162,7 +162,9 @@ def test_special_values(lab: Lab, dtype: DType, op: Any) -> None:
     for geometry in CHOSEN[1:7]:
         for turn, some in enumerate(pools):
             rng = lab.rng("special", turn)
-            pool(lab, op, geometry, rng.choice(some, geometry.shapes[0]).astype(dtype.numpy))
+            data = rng.choice(some, geometry.shapes[0]).astype(dtype.numpy)
+            for places in (True, False):
+                pool(lab, op, geometry, data, places=places)
 
 
 def test_refusals(lab: Lab) -> None:
