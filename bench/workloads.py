@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import functions
 import numpy as np
 
 
@@ -41,6 +42,14 @@ def _gemm(n: int, dtype: str = "float32") -> Workload:
     return Workload(
         f"gemm {short} {n}x{n}x{n}", "gemm", _normal((n, n), (n, n), dtype=dtype),
         lambda xp, a, b: a @ b, 2.0 * n**3, "flop",
+    )  # fmt: skip
+
+
+def _conv(n: int, channels: int, outs: int, size: int, kernel: int) -> Workload:
+    return Workload(
+        f"conv2d {n}x{channels}x{size}x{size}, {outs} of {kernel}x{kernel}", "windows",
+        _normal((n, channels, size, size), (outs, channels, kernel, kernel)), functions.conv2d,
+        2.0 * n * outs * size * size * channels * kernel * kernel, "flop",
     )  # fmt: skip
 
 
@@ -78,6 +87,21 @@ WORKLOADS = (
     Workload("max axis 1, 4096x4096", "reduction", _normal((4096, 4096)),
              lambda xp, x: xp.max(x, axis=1) if xp.__name__ != "torch" else x.amax(1),
              4.0 * 4096**2, "byte"),
+    Workload("softmax 4096x1000", "rows", _normal((4096, 1000)),
+             functions.softmax, 8.0 * 4096 * 1000, "byte"),
+    Workload("layer_norm 8192x768", "rows", _normal((8192, 768), (768,), (768,)),
+             functions.layer_norm, 8.0 * 8192 * 768, "byte"),
+    Workload("cumulative_sum 4096x1000", "rows", _normal((4096, 1000)),
+             functions.running_sum, 8.0 * 4096 * 1000, "byte"),
+    Workload("cumulative_sum 4M", "rows", _normal((4 * MILLION,)),
+             functions.running_sum, 8.0 * 4 * MILLION, "byte"),
+    Workload("argmax 4096x1000", "rows", _normal((4096, 1000)),
+             functions.argmax, 4.0 * 4096 * 1000, "byte"),
+    _conv(8, 64, 64, 56, 3),
+    _conv(8, 256, 64, 56, 1),
+    _conv(32, 3, 32, 64, 5),
+    Workload("max_pool2d 16x64x112x112", "windows", _normal((16, 64, 112, 112)),
+             functions.max_pool2d, 5.0 * 16 * 64 * 112 * 112, "byte"),
     Workload("transposed copy 4096x4096", "layout", _normal((4096, 4096)),
              lambda xp, x: xp.reshape(x.T, (-1,)), 8.0 * 4096**2, "byte"),
 )  # fmt: skip
