@@ -11,12 +11,19 @@ from typing import Any, Final
 from polyback.device import Caps, Device, Operand
 from polyback.dtype import DType, int64
 from polyback.errors import DeviceClosed, InvalidArgument, UnsupportedOp
-from polyback.feature_check import check_argreduce, check_layer_norm, check_scan, check_softmax
+from polyback.feature_check import (
+    check_argreduce,
+    check_conv2d,
+    check_layer_norm,
+    check_scan,
+    check_softmax,
+)
 from polyback.features import FEATURES as TABLE
-from polyback.features import MemoryStats
+from polyback.features import MemoryStats, Window
 from polyback.operand_check import check_elementwise, check_matmul, check_reduce
 from polyback.program import Number, Program, copy_program
 from polyback.scalar import Reduction
+from polyback.simt.convolver import Convolver
 from polyback.simt.dialect import Dialect
 from polyback.simt.driver import Driver
 from polyback.simt.geometry import Machine
@@ -31,7 +38,7 @@ from polyback.simt.scanner import Scanner
 from polyback.view import View
 
 # All of the table but what needs the host's memory.
-FEATURES: Final = frozenset(f.name for f in TABLE) - {"host_view", "conv2d", "pool2d"}
+FEATURES: Final = frozenset(f.name for f in TABLE) - {"host_view", "pool2d"}
 
 
 class SimtDevice(Device):
@@ -48,6 +55,7 @@ class SimtDevice(Device):
         self._locator = Locator(self._launcher)
         self._scanner = Scanner(self._launcher, self._reducer)
         self._normalizer = Normalizer(self._launcher)
+        self._convolver = Convolver(self._launcher, self._reducer)
         self._closed = False
 
     @property
@@ -76,6 +84,7 @@ class SimtDevice(Device):
         self._driver.close()
         self._launcher.forget()
         self._reducer.forget()
+        self._convolver.forget()
 
     def memory_stats(self) -> MemoryStats:
         """Feature."""
@@ -179,6 +188,28 @@ class SimtDevice(Device):
         self._check_open()
         check_layer_norm(self._caps, out, mean, scale, x, weight, bias)
         self._normalizer.layer_norm(out, mean, scale, x, weight, bias, eps)
+
+    def conv2d(self, out: Operand, x: Operand, w: Operand, window: Window, groups: int) -> None:
+        """Feature."""
+        self._check_open()
+        check_conv2d(self._caps, out, x, w, window, groups)
+        self._convolver.conv2d(out, x, w, window, groups)
+
+    def conv2d_input(
+        self, out: Operand, g: Operand, w: Operand, window: Window, groups: int
+    ) -> None:
+        """Feature ``conv2d``."""
+        self._check_open()
+        check_conv2d(self._caps, g, out, w, window, groups, "conv2d_input")
+        self._convolver.conv2d_input(out, g, w, window, groups)
+
+    def conv2d_weight(
+        self, out: Operand, x: Operand, g: Operand, window: Window, groups: int
+    ) -> None:
+        """Feature ``conv2d``."""
+        self._check_open()
+        check_conv2d(self._caps, g, x, out, window, groups, "conv2d_weight")
+        self._convolver.conv2d_weight(out, x, g, window, groups)
 
     # --- checks --------------------------------------------------------------------------------
 

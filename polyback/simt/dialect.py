@@ -53,7 +53,8 @@ class Dialect:
     group_id: tuple[str, str, str]
     group_count: tuple[str, str, str]
     local_id: str  # along axis 0: groups are one-dimensional
-    group_shape: str  # before a kernel: its group is always {n} work-items
+    # before a kernel: its group is {n} work-items, and {groups} groups should fit at a time
+    group_shape: str
     barrier: str
     aligned: str  # after struct: {n} bytes
     unroll: str  # before a loop of a small fixed count

@@ -20,21 +20,18 @@ error holds for the worst terms too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from string import Template
-from typing import Final, final
+from typing import Final
 
 from polyback import scalar
 from polyback.dtype import DType
 from polyback.simt.dialect import BY_CODE, UNSIGNED, Dialect, carrier, part
 from polyback.simt.driver import Kernel
 from polyback.simt.expression import Writer
-from polyback.simt.geometry import Machine, decode
+from polyback.simt.geometry import decode
+from polyback.simt.registers import BLOCK, Tile
 from polyback.simt.vectors import vector_words
 
-VECTORS: Final = 2  # of a tile's width
-UNROLLED: Final = 4  # steps of k per turn of the loop; panels are padded to a multiple of it
-BLOCK: Final = 64
 TILE: Final = 64  # GPU: rows and columns of a group
 DEPTH: Final = 16
 EACH: Final = 4  # GPU: rows and columns of a work-item
@@ -100,7 +97,7 @@ ${contract}
 ${declare}
 // One k: a row of B's panel times each element of A's.
 #define STEP(u) { \\
-${multiply} \\
+${step} \\
     }
 // ``zero`` has a vector's type so that the compiler uses vectors of that size: in a function that
 // takes none it prefers them half as long.
@@ -113,7 +110,7 @@ ${outlined}void pb_tile(${source} a, ${source} b, ${target} c, ${long} depth, ${
         ${long} stop = min(depth, k + ${block});
 ${clear}
         for (; k < stop; k += ${unrolled}) {
-${steps}
+            ${steps}
             a += ${unrolled} * ${rows};
             b += ${unrolled} * ${width};
         }
@@ -215,26 +212,6 @@ def element(dtype: DType) -> DType:
     return BY_CODE[UNSIGNED[dtype.itemsize]] if dtype.is_integer else dtype
 
 
-@final
-@dataclass(frozen=True)
-class Tile:
-    """What a work-item of a CPU makes: ``rows`` x VECTORS vectors of ``lanes`` elements."""
-
-    rows: int
-    lanes: int
-
-    @property
-    def width(self) -> int:
-        """Columns."""
-        return VECTORS * self.lanes
-
-
-def tile(dtype: DType, machine: Machine) -> Tile:
-    """24 accumulators where there are 32 registers (vectors of 64 bytes), 12 where there are 16."""
-    wide = machine.vector_bytes >= 64
-    return Tile(12 if wide else 6, max(2, min(16, machine.vector_bytes // dtype.itemsize)))
-
-
 def pack_kernel(dtype: DType, dialect: Dialect) -> Kernel:
     """Packs A or B; real types differ by their size only."""
     decoding = _decode("batch", ["f0"], dialect)
@@ -252,46 +229,13 @@ def cpu_kernel(dtype: DType, shape: Tile, dialect: Dialect) -> Kernel:
     """The product of packed operands."""
     wide, kind = dialect.wide, element(dtype)
     assert wide is not None
-    n, name = shape.lanes, dialect.types[kind.code]
-    vector = dialect.type(kind, n)
-    sums = [(i, j) for i in range(shape.rows) for j in range(VECTORS)]
-    clear = [
-        f"{vector} " + ", ".join(f"c{i}_{j} = zero" for j in range(VECTORS)) + ";"
-        for i in range(shape.rows)
-    ]
-    words = vector_words(dialect, kind, n)
-    step = []
-    for j in range(VECTORS):
-        where = f"b + (u) * {shape.width} + {j * n}"
-        load = wide.load.format(p=where, memory=dialect.memory, **words)
-        step.append(f"{vector} b{j} = {load};")
-    for i in range(shape.rows):
-        step.append(f"{name} a{i} = a[(u) * {shape.rows} + {i}];")
-        for j in range(VECTORS):
-            product = dialect.multiply_add.format(a=f"a{i}", b=f"b{j}", c=f"c{i}_{j}")
-            step.append(f"c{i}_{j} = {product};")
-    add = [f"total[{i}][{j}] += c{i}_{j};" for i, j in sums]
     store = wide.store.format(
-        x="total[i][j]", p=f"c + i * row_step + j * {n}", memory=dialect.memory, **words
-    )
-    spill = wide.store.format(x="total[i][j]", p=f"line + j * {n}", memory="", **words)
-    source = TILE_CPU.substitute(
-        _words(kind, dialect),
-        V=vector,
-        declare=wide.declare.format(**words),
-        rows=str(shape.rows),
-        vectors=str(VECTORS),
-        width=str(shape.width),
-        block=str(BLOCK),
-        clear="\n".join(" " * 8 + line for line in clear),
-        multiply=" \\\n".join(" " * 4 + line for line in step),
-        steps="\n".join(f"            STEP({u})" for u in range(UNROLLED)),
-        unrolled=str(UNROLLED),
-        accumulate="\n".join(" " * 8 + line for line in add),
-        store=store,
-        spill=spill,
-        decode=_decode("batch", ["f0"], dialect),
-    )
+        x="total[i][j]", p=f"c + i * row_step + j * {shape.lanes}", memory=dialect.memory,
+        **vector_words(dialect, kind, shape.lanes),
+    )  # fmt: skip
+    a, b = f"a[(u) * {shape.rows} + {{i}}]", f"b + (u) * {shape.width} + {{j}}"
+    words = _words(kind, dialect) | shape.words(kind, dialect, a, b)
+    source = TILE_CPU.substitute(words, store=store, decode=_decode("batch", ["f0"], dialect))
     return Kernel("product", source, ("*", "*", "*", *["i64"] * 8, "*"))
 
 

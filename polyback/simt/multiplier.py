@@ -14,16 +14,9 @@ from polyback.program import Program, copy_program, fill_program, program
 from polyback.simt.dialect import part
 from polyback.simt.geometry import Walk, blocks, merge, table
 from polyback.simt.launcher import Launcher
-from polyback.simt.matmul import (
-    TILE,
-    UNROLLED,
-    cpu_kernel,
-    element,
-    gpu_kernel,
-    pack_kernel,
-    tile,
-)
+from polyback.simt.matmul import TILE, cpu_kernel, element, gpu_kernel, pack_kernel
 from polyback.simt.reducer import Reducer
+from polyback.simt.registers import UNROLLED, tile
 from polyback.view import View
 
 MOST_GROUPS: Final = 65535  # along the second and third axis of a grid

@@ -13,7 +13,7 @@ from polyback import scalar
 from polyback.device import Caps, full_claims
 from polyback.dtype import DTYPES, DType, bool_, complex64, complex128, float32, int64
 from polyback.program import Builder, Program, copy_program, fill_program, program
-from polyback.simt import normalize_gpu, reduce_gpu
+from polyback.simt import convolution_gpu, normalize_gpu, reduce_gpu
 from polyback.simt.argreduce import argreduce_kernel
 from polyback.simt.driver import Kernel
 from polyback.simt.elementwise import PACK_BYTES, Spec, kernels
@@ -30,7 +30,7 @@ from polyback_cuda.driver import GROUP
 WORDS: Final = dialect()
 CLAIMS: Final[Caps] = full_claims(frozenset(d.name for d in DTYPES))
 FEW: Final = (float32, int64, bool_, complex64)
-_ENTRY: Final = re.compile(r'(extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?\w+)\(')
+_ENTRY: Final = re.compile(r'(extern "C" __global__ void (?:__launch_bounds__\([\d, ]+\) )?\w+)\(')
 
 
 # --- programs -------------------------------------------------------------------------------------
@@ -116,10 +116,13 @@ def reductions(full: bool) -> Iterator[Kernel]:
 
 
 def others(full: bool) -> Iterator[Kernel]:
-    """Matrix products, gather, scatter, sorting, operations along one axis."""
+    """Matrix products, gather, scatter, sorting, operations along one axis, convolution."""
     for dtype in scalar.REAL_FLOAT:
         yield normalize_gpu.softmax_kernel(dtype, WORDS, GROUP)
         yield normalize_gpu.layer_norm_kernel(dtype, WORDS, GROUP)
+        for wide in (False, True):
+            yield convolution_gpu.tile_kernel(dtype, wide, WORDS)
+            yield convolution_gpu.direct_kernel(dtype, wide, WORDS, GROUP)
     for dtype in DTYPES if full else FEW:
         if dtype.name in CLAIMS.matmul:
             yield gpu_kernel(element(dtype), WORDS)

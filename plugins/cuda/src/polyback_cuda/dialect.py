@@ -48,7 +48,7 @@ def dialect() -> Dialect:
         group_id=("blockIdx.x", "blockIdx.y", "blockIdx.z"),
         group_count=("gridDim.x", "gridDim.y", "gridDim.z"),
         local_id="(int)threadIdx.x",
-        group_shape="__launch_bounds__({n}) ",
+        group_shape="__launch_bounds__({n}, {groups}) ",
         barrier="__syncthreads();",
         aligned="__align__({n})",
         unroll="#pragma unroll",

@@ -15,7 +15,7 @@ from polyback_cuda.compiler import build, version_of
 HEADER: Final = Path(__file__).with_name("cuda_on_cpu.h")
 # As strict as the options for nvcc: one rounding per operation, no fast math.
 OPTIONS: Final = ("-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-w", "-x", "c++")
-_ENTRY: Final = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(')
+_ENTRY: Final = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\([\d, ]+\) )?(\w+)\(')
 _WAITS: Final = re.compile(r"__syncthreads|__shfl_|__syncwarp")
 PREFIX: Final = "pb_run_"
 
