@@ -35,6 +35,9 @@ class Config:
     threads: int = _option(0, "worker threads of CPU backends; 0: all usable cores")
     memory_limit: int = _option(0, "bytes that one device may hold; 0: no limit of ours")
     isa: str = _option("", "force an instruction set on CPU backends; empty: the best supported")
+    vendor_matmul: bool = _option(
+        False, "matrix products by the vendor's library, on backends that can call one"
+    )
     debug: int = _option(0, "1 prints launches, 2 also programs")
 
     def __post_init__(self) -> None:

@@ -60,7 +60,7 @@ class CudaBackend(Backend):
         return tuple(driver.describe(cuda, k) for k in range(cuda.Device.count()))
 
     def open(self, index: int, config: Config) -> CudaDevice:
-        """Honours ``config.memory_limit``."""
+        """Honours ``config.memory_limit`` and ``config.vendor_matmul``."""
         answer = self.probe()
         if isinstance(answer, Unavailable):
             raise BackendUnavailable(
@@ -68,6 +68,7 @@ class CudaBackend(Backend):
                 code=answer.code, reason=answer.reason, fix=answer.fix,
             )  # fmt: skip
         from polyback_cuda import driver
+        from polyback_cuda.cublas import find_cublas
         from polyback_cuda.device import CudaDevice
         from polyback_cuda.nvrtc import best_compiler
 
@@ -75,7 +76,9 @@ class CudaBackend(Backend):
         count = cuda.Device.count()
         if not 0 <= index < count:
             raise InvalidArgument(f"[cuda] no device {index}; there are {count}")
-        return CudaDevice(driver.CudaDriver(cuda, index, best_compiler, config.memory_limit))
+        blas = find_cublas() if config.vendor_matmul else None
+        opened = driver.CudaDriver(cuda, index, best_compiler, config.memory_limit)
+        return CudaDevice(opened, blas)
 
 
 _NO_DRIVER: Final = {  # codes of cuda.h

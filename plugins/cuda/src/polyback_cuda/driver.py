@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar, final
 
 import numpy as np
 
-from polyback.device import DeviceInfo
+from polyback.device import DeviceInfo, Operand
 from polyback.errors import PolybackError
 from polyback.features import MemoryStats
 from polyback.simt.driver import Kernel, Triple
@@ -27,6 +27,7 @@ from polyback.simt.geometry import Machine
 from polyback.simt.pool import Buffer, Pool
 from polyback.simt.status import Status
 from polyback_cuda.compiler import Compiler
+from polyback_cuda.cublas import Cublas, plan
 from polyback_cuda.staging import Staging
 
 T = TypeVar("T")
@@ -126,6 +127,7 @@ class CudaDriver:
         self._context = primary_context(cuda, index)
         self._stream = self._run(cuda.Stream)
         self._staging = Staging(cuda, self._stream)
+        self._blas: Cublas | None = None
 
     # --- memory --------------------------------------------------------------------------------
 
@@ -207,6 +209,26 @@ class CudaDriver:
         packed = pack(*self._pool.values(arguments))
         self._run(function._launch_kernel, groups, block, packed, 0, self._stream)
 
+    # --- the vendor's matrix products ----------------------------------------------------------
+
+    def open_blas(self, library: Any) -> None:
+        """Multiply by cuBLAS from now on."""
+        self._blas = self._run(Cublas, library, int(self._stream.handle))
+
+    @property
+    def has_blas(self) -> bool:
+        """Was :meth:`open_blas` called?"""
+        return self._blas is not None
+
+    def gemm(self, out: Operand, a: Operand, b: Operand) -> bool:
+        """Queue the product; False if cuBLAS cannot walk as these operands do."""
+        addresses = self._pool.values([x.buffer for x in (a, b, out)])
+        call = plan(out, a, b, addresses)
+        if call is None or self._blas is None:
+            return False
+        self._run(self._blas.gemm, out.dtype.code, *call)
+        return True
+
     def synchronize(self) -> None:
         """Wait for the stream."""
         self._status.check()
@@ -229,6 +251,9 @@ class CudaDriver:
             self._owned.popitem()[1].free()
         self._modules.clear()
         self._staging.forget()
+        if self._blas is not None:
+            self._blas.close()
+            self._blas = None
         self._stream = None
 
     # --- errors --------------------------------------------------------------------------------

@@ -107,6 +107,8 @@ class Context:
 class Stream:
     """Work in order."""
 
+    handle = 1
+
     def __init__(self, cuda: SimulatedCuda) -> None:
         cuda.check_current()
         self._cuda = cuda
