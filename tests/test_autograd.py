@@ -221,3 +221,15 @@ def test_check_grad_notices_a_wrong_gradient(device):
 
     with pytest.raises(pb.GradientError, match="got"):
         pb.testing.check_grad(wrong, pb.asarray([1.0, 2.0], dtype=pb.float64, device=device))
+
+
+def test_transforms_inside_no_grad_differentiate_tensors_of_a_graph(device):
+    x = pb.asarray([1.0, 2.0], device=device, requires_grad=True) * 1.0
+    with pb.no_grad():
+        _, pull = pb.vjp(lambda x: x * x, x)
+        (g,) = pull(pb.ones_like(x))
+        slope = pb.grad(lambda x: pb.sum(x * x * x))(x)
+        _, t = pb.jvp(lambda x: x * x, (x,), (pb.ones_like(x),))
+    assert g.tolist() == [2.0, 4.0]
+    assert slope.tolist() == [3.0, 12.0]
+    assert t.tolist() == [2.0, 4.0]

@@ -35,7 +35,8 @@ def _stand_in(x: Any, what: str) -> Tensor:
     if x.dtype.kind not in ("float", "complex"):
         raise DTypeError(f"[{what}] got {x.dtype}; want a floating-point type")
     if x.edge is not None:
-        return run(Alias(), x)
+        with set_grad_enabled(True):
+            return run(Alias(), x)
     return Tensor(x.array, requires_grad=True)
 
 
