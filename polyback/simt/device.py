@@ -15,6 +15,7 @@ from polyback.feature_check import (
     check_argreduce,
     check_conv2d,
     check_layer_norm,
+    check_pool2d,
     check_scan,
     check_softmax,
 )
@@ -33,12 +34,13 @@ from polyback.simt.launcher import Launcher
 from polyback.simt.locator import Locator
 from polyback.simt.multiplier import Multiplier
 from polyback.simt.normalizer import Normalizer
+from polyback.simt.pooler import Pooler
 from polyback.simt.reducer import Reducer
 from polyback.simt.scanner import Scanner
 from polyback.view import View
 
 # All of the table but what needs the host's memory.
-FEATURES: Final = frozenset(f.name for f in TABLE) - {"host_view", "pool2d"}
+FEATURES: Final = frozenset(f.name for f in TABLE) - {"host_view"}
 
 
 class SimtDevice(Device):
@@ -56,6 +58,7 @@ class SimtDevice(Device):
         self._scanner = Scanner(self._launcher, self._reducer)
         self._normalizer = Normalizer(self._launcher)
         self._convolver = Convolver(self._launcher, self._reducer)
+        self._pooler = Pooler(self._launcher)
         self._closed = False
 
     @property
@@ -210,6 +213,15 @@ class SimtDevice(Device):
         self._check_open()
         check_conv2d(self._caps, g, x, out, window, groups, "conv2d_weight")
         self._convolver.conv2d_weight(out, x, g, window, groups)
+
+    def pool2d(
+        self, op: Reduction, out: Operand, index: Operand | None, x: Operand,
+        kernel: tuple[int, int], window: Window,
+    ) -> None:  # fmt: skip
+        """Feature."""
+        self._check_open()
+        check_pool2d(self._caps, op, out, index, x, kernel, window)
+        self._pooler.pool2d(op, out, index, x, kernel, window)
 
     # --- checks --------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ from polyback.simt.elementwise import PACK_BYTES, Spec, kernels
 from polyback.simt.geometry import DENSE, SPLAT, STRIDED
 from polyback.simt.indexing import MODES, gather_kernel, runs_kernel, scatter_kernel
 from polyback.simt.matmul import element, gpu_kernel
+from polyback.simt.pooling import pool_kernel
 from polyback.simt.reduce import Frame
 from polyback.simt.reduce import Spec as ReduceSpec
 from polyback.simt.scan import scan_kernel
@@ -120,6 +121,8 @@ def others(full: bool) -> Iterator[Kernel]:
     for dtype in scalar.REAL_FLOAT:
         yield normalize_gpu.softmax_kernel(dtype, WORDS, GROUP)
         yield normalize_gpu.layer_norm_kernel(dtype, WORDS, GROUP)
+        for op in (scalar.SUM, scalar.MAX):
+            yield pool_kernel(op, dtype, WORDS, GROUP)
         for wide in (False, True):
             yield convolution_gpu.tile_kernel(dtype, wide, WORDS)
             yield convolution_gpu.direct_kernel(dtype, wide, WORDS, GROUP)
