@@ -250,7 +250,7 @@ def _node(device: Device, row: Scalar, args: list[Any], dtype: DType, shape: Sha
 def _array(node: Pending) -> Array:
     result = Array(node.device, node.dtype, View.contiguous(node.shape), node)
     node.owner = weakref.ref(result)
-    if not config().fuse:
+    if node.leaves > fusion.MAX_LEAVES or not config().fuse:  # it reads memory that is shared
         fusion.evaluate(node)
     return result
 

@@ -72,8 +72,9 @@ class Pending:
         nodes, leaves, me = 1, 0, weakref.ref(self)
         for arg in args:
             if type(arg) is Leaf:
-                leaves += 1
-                readers = arg.storage.readers
+                storage = arg.storage
+                leaves += storage.weight
+                readers = storage.readers
                 if len(readers) >= 64:
                     _forget_done(readers)
                 readers.append(me)
@@ -230,6 +231,12 @@ def evaluate_into(root: Pending, storage: Storage, view: View) -> None:
     if 0 not in view.shape:
         out = Operand(storage.buffer, root.dtype, view)
         launch_program(root.device, writer.program([root]), [out], writer.operands())
+
+
+def share(storage: Storage) -> None:
+    """Others may write to the buffer from now on: what reads it runs now, and later at once."""
+    before_write(storage)
+    storage.weight = MAX_LEAVES + 1
 
 
 def copy_leaf(source: Leaf, storage: Storage, view: View) -> None:

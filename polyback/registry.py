@@ -209,6 +209,15 @@ def available_devices() -> list[tuple[str, DeviceInfo]]:
     return found
 
 
+def device_info(name: str, index: int) -> DeviceInfo:
+    """What backend ``name`` says of its device ``index``. Raises BackendUnavailable."""
+    plugin = _plugin(name)
+    devices = plugin.devices()
+    if isinstance(devices, Fault):
+        raise unavailable(plugin, devices)
+    return next(d for d in devices if d.index == index)
+
+
 def reference_device() -> tuple[str, int] | None:
     """The available device of the backend that calls itself the reference; None without one."""
     _list()

@@ -54,6 +54,11 @@ class Device:
         """What the device claims."""
         return self.protocol.caps
 
+    @property
+    def kind(self) -> str:
+        """``"cpu"`` or ``"gpu"``, as its backend says."""
+        return registry.device_info(self.name, self.index).kind
+
     def has(self, feature: str) -> bool:
         """Does the device offer this optional feature?"""
         return feature in self.protocol.caps.features
@@ -123,10 +128,11 @@ class Storage:
     """One buffer of one device, given back when nothing refers to it.
 
     ``version`` counts writes in place; ``readers`` are lazy expressions that still have to read the
-    current contents (see :mod:`polyback.fusion`).
+    current contents (see :mod:`polyback.fusion`). ``weight`` is how many leaves of an expression it
+    counts as: one, or more than fit into one where others may write, so that no reading waits.
     """
 
-    __slots__ = ("__weakref__", "buffer", "device", "protocol", "readers", "version")
+    __slots__ = ("__weakref__", "buffer", "device", "protocol", "readers", "version", "weight")
 
     def __init__(self, device: Device, nbytes: int) -> None:
         self.buffer: Any = None
@@ -140,6 +146,7 @@ class Storage:
             self.buffer = protocol.allocate(nbytes)
         self.version = 0
         self.readers: list[weakref.ref[Any]] = []
+        self.weight = 1
 
     def __del__(self) -> None:
         if self.buffer is not None:

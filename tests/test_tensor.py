@@ -7,7 +7,6 @@ import math
 import operator
 import pickle
 
-import numpy as np
 import pytest
 from against_numpy import same, sample, stored
 
@@ -98,17 +97,6 @@ def test_the_text_of_a_tensor(device: str) -> None:
     assert repr(half) == f"tensor([1, 1], dtype=bfloat16, device={device})"
     assert "..." in repr(pb.zeros(1000, device=device))
     assert str(x) == repr(x)
-
-
-def test_numpy_reads_a_tensor_by_copying(device: str) -> None:
-    x = pb.asarray([1.5, 2.5], device=device)
-    got = np.asarray(x)
-    got[0] = 9
-    assert x.tolist() == [1.5, 2.5]
-    assert np.asarray(x, dtype=np.int8).tolist() == [1, 2]
-    assert np.array(x).dtype == np.float32
-    with pytest.raises(ValueError, match="always copied"):
-        np.asarray(x, copy=False)
 
 
 def test_methods_are_the_functions(device: str) -> None:

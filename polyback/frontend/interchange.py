@@ -1,6 +1,9 @@
-"""DLPack: tensors to other libraries and back, by way of host memory (NumPy makes the capsules).
+"""NumPy arrays and DLPack: tensors to other libraries and back, by way of host memory (NumPy makes
+the capsules).
 
-A device with the feature ``host_view`` shares its memory; the numbers of others are copied.
+A device with the feature ``host_view`` shares its memory; the numbers of others are copied. Of
+shared memory no expression waits to be read, so that a write from outside never reaches back into
+what was computed before it. Such a write is not counted: gradients cannot notice it.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from typing import Any, Final, final
 
 import numpy as np
 
+from polyback import fusion
 from polyback.array import Array
 from polyback.errors import InterchangeError
 from polyback.frontend.functions.creation import Where, asarray
@@ -27,10 +31,12 @@ class _Window:
 
 
 def shared(x: Array) -> np.ndarray[Any, Any] | None:
-    """``x`` as a NumPy array over the same memory, or None where the device does not share it."""
+    """``x`` as a NumPy array over the same memory (read-only if elements share a place), or None
+    where the device does not share it."""
     if not x.device.has("host_view"):
         return None
     storage, feature = x.storage, x.device.protocol
+    fusion.share(storage)
     feature.synchronize()
     room = np.frombuffer(feature.host_view(storage.buffer), np.uint8)  # type: ignore[attr-defined]
     size = x.dtype.itemsize
@@ -39,9 +45,30 @@ def shared(x: Array) -> np.ndarray[Any, Any] | None:
         "typestr": x.dtype.numpy.str,
         "shape": x.shape,
         "strides": tuple(size * s for s in x.view.strides),
-        "data": (room.ctypes.data + size * x.view.offset, False),
+        "data": (room.ctypes.data + size * x.view.offset, x.view.has_overlap),
     }
-    return np.asarray(_Window(storage, interface))
+    return np.asarray(_Window(storage, interface)).view(x.dtype.numpy)  # "V2" is bfloat16
+
+
+def to_array(x: Tensor, dtype: Any, copy: bool | None) -> np.ndarray[Any, Any]:
+    """What ``x.__array__(dtype, copy)`` returns: the memory of ``x`` where the device shares it, no
+    gradients are recorded and ``copy`` is not True; else a copy. Raises InterchangeError for other
+    devices than CPUs, whose numbers travel only when asked to, and where copy=False cannot be."""
+    if x.device.kind != "cpu":
+        raise InterchangeError(
+            f"[__array__] the numbers are on {x.device}, a {x.device.kind}; want x.numpy(), or "
+            f"x.to_device('cpu') first"
+        )
+    host = None if copy or x.requires_grad else shared(x.array)
+    if copy is False and (host is None or host.dtype != np.dtype(dtype or host.dtype)):
+        hint = "x.detach()" if x.requires_grad else "copy=None"
+        raise InterchangeError(
+            f"[__array__] copy=False: {x.dtype} on {x.device} cannot be seen as "
+            f"{dtype or x.dtype} in place; want {hint}"
+        )
+    if host is None:
+        host = x.numpy()
+    return host if dtype is None else host.astype(dtype, copy=False)
 
 
 def to_dlpack(x: Tensor, stream: Any, max_version: Any, dl_device: Any, copy: bool | None) -> Any:
@@ -60,14 +87,21 @@ def to_dlpack(x: Tensor, stream: Any, max_version: Any, dl_device: Any, copy: bo
                 f"[__dlpack__] {x.device} does not share its memory with the host; want copy=None"
             )
         host, copy = x.numpy(), True
+    elif not host.flags.writeable and (max_version is None or max_version[0] < 1) and not copy:
+        if copy is False:
+            raise InterchangeError(
+                "[__dlpack__] no capsule before 1.0 is read-only; want copy=None"
+            )
+        host = x.numpy()
     return host.__dlpack__(max_version=max_version, copy=copy)
 
 
 def from_dlpack(x: Any, /, *, device: Where = None, copy: bool | None = None) -> Tensor:
     """A tensor with the numbers of any array that has ``__dlpack__``.
 
-    Another library's array is always copied, so that ``copy=False`` raises InterchangeError. A
-    tensor keeps its device and, unless ``copy`` is True, shares its memory.
+    Another library's array is always copied, so that ``copy=False`` raises InterchangeError, as do
+    types that NumPy does not know (bfloat16) and memory that the host cannot read. A tensor keeps
+    its device and, unless ``copy`` is True, shares its memory.
 
     >>> import numpy as np
     >>> import polyback as pb
@@ -82,4 +116,11 @@ def from_dlpack(x: Any, /, *, device: Where = None, copy: bool | None = None) ->
         raise InterchangeError(
             f"[from_dlpack] copy=False: the memory of a {type(x).__name__} is not shared; want None"
         )
-    return asarray(np.from_dlpack(x, device="cpu"), device=device)
+    try:
+        values = np.from_dlpack(x, device="cpu")
+    except (RuntimeError, BufferError) as error:
+        raise InterchangeError(
+            f"[from_dlpack] got a {type(x).__name__}: {error}; want a type that NumPy knows, no "
+            f"graph, and memory that the host can read"
+        ) from error
+    return asarray(values, device=device)

@@ -108,10 +108,7 @@ class Tensor(Operators):
         return frontend.functions.creation.to_device(self, device(target))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        if copy is False:
-            raise ValueError("[__array__] a tensor's numbers are always copied; want copy=None")
-        result = self.numpy()
-        return result if dtype is None else result.astype(dtype)
+        return frontend.interchange.to_array(self, dtype, copy)
 
     def __dlpack__(
         self,
@@ -156,8 +153,10 @@ class Tensor(Operators):
 
     def __repr__(self) -> str:
         values = np.array2string(self.numpy(), separator=", ", prefix="tensor(", threshold=200)
+        hidden = self.size > 200 or (self.size == 0 and self.ndim > 1)  # as NumPy has it
+        shape = f", shape={self.shape}" if hidden else ""
         extra = ", requires_grad=True" if self.requires_grad else ""
-        return f"tensor({values}, dtype={self.dtype}, device={self.device}{extra})"
+        return f"tensor({values}{shape}, dtype={self.dtype}, device={self.device}{extra})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = (self.numpy(), self.dtype, str(self.device), self.requires_grad_)
