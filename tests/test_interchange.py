@@ -53,6 +53,19 @@ def test_a_device_without_shared_memory_exports_a_copy() -> None:
             np.from_dlpack(x, copy=False)
 
 
+def test_capsules_are_of_the_version_asked_for(device: str) -> None:
+    x = pb.ones(3, device=device)
+    for options, name in (
+        ({}, '"dltensor"'), ({"max_version": (0, 8)}, '"dltensor"'),
+        ({"max_version": (1, 0)}, '"dltensor_versioned"'),
+        ({"max_version": (1, 1), "dl_device": (1, 0), "copy": True}, '"dltensor_versioned"'),
+    ):  # fmt: skip
+        assert name in repr(x.__dlpack__(**options))
+    kept = np.from_dlpack(x, copy=True)
+    kept += 1.0
+    assert x.tolist() == [1.0, 1.0, 1.0]
+
+
 def test_what_cannot_be_exported_is_a_buffer_error() -> None:
     x = pb.zeros(2)
     assert x.__dlpack_device__() == (1, 0)
