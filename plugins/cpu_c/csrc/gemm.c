@@ -38,17 +38,22 @@ static double roundings(int64_t k)
     return k <= 16 ? (double)k + 1.0 : 9.0 + 2.0 * sqrt((double)k);
 }
 
+int64_t pb_gemm_chain(int64_t length, int64_t terms, int64_t others)
+{
+    return chunk_length(length, roundings(terms) - (double)others);
+}
+
 /* k is cut into equal blocks of at most KC, longer ones beyond k = 256 KC so that there are never
  * more than 257; a block is cut into chunks.  A term is rounded at most once per term of its chunk,
  * per chunk of its block, and per block.  With KC = 384, k = 64 gives chunks of 22, k = 1000 three
  * blocks of 334 in chunks of 56, k = 20000 blocks of 378 in chunks of 189.  One chain over a whole
  * block would break the bound: adding 383 times 2^-25 to 1 in order loses every small term, an
  * error of 191 u where 47 u are allowed. */
-static void cut_inner_dimension(product *p)
+void pb_gemm_cut(product *p)
 {
     int64_t count = divide_up(p->k, larger(p->kernel->kc, p->k / 256));
     p->kc = larger(1, divide_up(p->k, larger(1, count)));
-    p->chunk = chunk_length(p->kc, roundings(p->k) - (double)(count - 1));
+    p->chunk = pb_gemm_chain(p->kc, p->k, count - 1);
 }
 
 /* ---- one tile ---------------------------------------------------------------------------- */
@@ -121,10 +126,10 @@ static int run_vector(product *p)
     }
     if (by_rows) {
         p->chunk = p->k / p->kernel->lanes;
-        p->chunk = chunk_length(p->chunk, roundings(p->chunk));
+        p->chunk = pb_gemm_chain(p->chunk, p->chunk, 0);
         p->tiles_per_task = larger(4, DOT_ELEMENTS / p->k & ~INT64_C(3));
     } else {
-        p->chunk = chunk_length(p->k, roundings(p->k));
+        p->chunk = pb_gemm_chain(p->k, p->k, 0);
         p->tiles_per_task = p->m >= 4 * PB_AXPY_COLUMNS ? PB_AXPY_COLUMNS : PB_AXPY_COLUMNS / 4;
     }
     int64_t tasks = divide_up(p->m, p->tiles_per_task);
@@ -203,7 +208,7 @@ static void normalise(product *p)
     if (p->n == 1)
         p->b_col = p->c_col = 1;
     p->row_tiles = divide_up(p->m, p->kernel->mr);
-    cut_inner_dimension(p);
+    pb_gemm_cut(p);
 }
 
 int pb_gemm(const pb_isa *isa, int dtype, int64_t batch, int64_t m, int64_t n, int64_t k,

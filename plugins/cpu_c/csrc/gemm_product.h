@@ -19,7 +19,7 @@ typedef struct product {
     char *c;
     int64_t a_batch, a_row, a_col, b_batch, b_row, b_col, c_batch, c_row, c_col;
     int64_t group;              /* matrices of a batch per task */
-    int64_t chunk, kc;          /* see cut_inner_dimension */
+    int64_t chunk, kc;          /* see pb_gemm_cut */
     int64_t row_tiles;          /* tiles of at most mr rows, see first_row */
     int64_t tiles_per_task, row_tasks, columns_per_task;
     int64_t i0, i1, j0, j1, p0, p1; /* packed path: the super block being packed and computed */
@@ -48,6 +48,12 @@ static inline int64_t first_row(const product *p, int64_t tile)
 {
     return tile * p->m / p->row_tiles;
 }
+
+/* Sets kc and chunk for p->k terms (gemm.c: accuracy). */
+void pb_gemm_cut(product *p);
+/* Terms of a chain of additions, of `length` altogether, such that a term of a sum of `terms` passes
+ * no more roundings than allowed if it also passes `others`. */
+int64_t pb_gemm_chain(int64_t length, int64_t terms, int64_t others);
 
 /* `rows` x `columns` elements from one strided place to another. */
 void pb_gemm_copy(int64_t size, int64_t rows, int64_t columns, const char *from, int64_t from_row,

@@ -30,6 +30,11 @@ typedef struct pb_gemm_tile {
     int accumulate;           /* 0: C is only written, 1: C += A B */
 } pb_gemm_tile;
 
+/* A vector's worth of elements to copy: where from, where to. */
+typedef struct pb_move {
+    int64_t from, to;
+} pb_move;
+
 /* The matrix kernels of one dtype at one level. */
 typedef struct pb_gemm_kernel {
     int mr, nr;               /* largest tile */
@@ -46,9 +51,17 @@ typedef struct pb_gemm_kernel {
     void (*axpys)(int64_t columns, int64_t k, int64_t chunk, const void *matrix, int64_t row,
                   const void *x, void *y);
     int lanes;                /* independent partial sums of dots(), for the choice of chunk */
+    /* Row p of the panel, `pitch` elements after row p - 1, is made of vectors of x + offsets[p]; later
+     * moves and rows overwrite what a vector was too long for. */
+    int vector;               /* elements of a move */
+    void (*gather)(int64_t k, const int64_t *offsets, const void *x, int moves, const pb_move *move,
+                   void *panel, int64_t pitch);
+    /* y[j] = sum over p of w[p] * x[offsets[p] + j], j < columns; reads up to PB_LINE_AHEAD more. */
+    void (*line)(int64_t k, int64_t chunk, const int64_t *offsets, const void *x, const void *w,
+                 int64_t columns, void *y);
 } pb_gemm_kernel;
 
-enum { PB_AXPY_COLUMNS = 1024 };
+enum { PB_AXPY_COLUMNS = 1024, PB_LINE_AHEAD = 64 };
 
 typedef struct pb_isa {
     const char *name;

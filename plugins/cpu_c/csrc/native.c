@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "conv.h"
 #include "copy.h"
 #include "gemm.h"
 #include "index.h"
@@ -111,6 +112,12 @@ int pb_native_matmul(uintptr_t isa, int dtype, const char *sizes, const char *st
                                s[2], p[1], s[3], s[4], s[5], p[2], s[6], s[7], s[8]);
     return pb_gemm_int(dtype, n[0], n[1], n[2], n[3], p[0], s[0], s[1], s[2], p[1], s[3], s[4],
                        s[5], p[2], s[6], s[7], s[8]);
+}
+
+int pb_native_conv2d(uintptr_t isa, int dtype, int kind, const char *spec, const char *pointers)
+{
+    char *const *p = (char *const *)pointers;
+    return pb_conv_run((const pb_isa *)isa, dtype, kind, (const pb_conv *)spec, p[0], p[1], p[2]);
 }
 
 void pb_native_gather(int size, const char *spec, const char *pointers)

@@ -25,6 +25,9 @@ int pb_native_reduce(uintptr_t isa, int reduce, int size, const char *program, c
 int pb_native_matmul(uintptr_t isa, int dtype, const char *sizes, const char *strides,
                      const char *pointers);
 
+/* spec is a pb_conv (conv.h), kind that of enum pb_conv_kind; pointers = x, weights, result. */
+int pb_native_conv2d(uintptr_t isa, int dtype, int kind, const char *spec, const char *pointers);
+
 /* Specifications are pb_index (index.h); pointers = table, index, dense. */
 void pb_native_gather(int size, const char *spec, const char *pointers);
 int pb_native_scatter(uintptr_t isa, int dtype, int size, int mode, int op, const char *spec,

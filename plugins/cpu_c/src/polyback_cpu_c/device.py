@@ -23,6 +23,7 @@ from polyback_cpu_c.lanewise import Lanewise
 from polyback_cpu_c.layout import Layout, Request, layout
 from polyback_cpu_c.operands import address, collect, complete, mismatch, pack_cast, shift
 from polyback_cpu_c.reduction import ReducePlan, arrange, views_of_result
+from polyback_cpu_c.windowed import Windowed
 
 MOST_PROGRAMS: Final = 4096  # compiled ones that are kept
 AT_ONCE: Final = 1 << 28  # elements between two chances for Ctrl-C
@@ -44,7 +45,7 @@ class CpuBuffer:
 
 
 @final
-class CpuDevice(Lanewise, Device):
+class CpuDevice(Lanewise, Windowed, Device):
     """All cores of this machine."""
 
     def __init__(self, config: Config) -> None:

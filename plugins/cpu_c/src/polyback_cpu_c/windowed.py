@@ -1,0 +1,60 @@
+"""The device's methods that slide windows over images (``csrc/conv.h``)."""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from polyback.device import Caps, Operand
+from polyback.feature_check import check_conv2d
+from polyback.features import Window
+from polyback_cpu_c import driver
+from polyback_cpu_c.indexing import DTYPE_NUMBERS
+from polyback_cpu_c.operands import address
+
+_CONV: Final = struct.Struct("=28q")
+_POINTERS: Final = struct.Struct("=3Q")
+_RESULT, _INPUT, _WEIGHT = range(3)  # enum pb_conv_kind
+
+
+class Windowed:
+    """A part of the device."""
+
+    _isa: int
+    _caps: Caps
+
+    def _check_open(self) -> None:
+        raise NotImplementedError
+
+    def conv2d(self, out: Operand, x: Operand, w: Operand, window: Window, groups: int) -> None:
+        """Feature."""
+        self._conv(_RESULT, "conv2d", x, w, out, window, groups)
+
+    def conv2d_input(
+        self, out: Operand, g: Operand, w: Operand, window: Window, groups: int
+    ) -> None:
+        """Feature ``conv2d``."""
+        self._conv(_INPUT, "conv2d_input", out, w, g, window, groups)
+
+    def conv2d_weight(
+        self, out: Operand, x: Operand, g: Operand, window: Window, groups: int
+    ) -> None:
+        """Feature ``conv2d``."""
+        self._conv(_WEIGHT, "conv2d_weight", x, out, g, window, groups)
+
+    def _conv(
+        self, kind: int, op: str, x: Operand, w: Operand, y: Operand, window: Window, groups: int
+    ) -> None:
+        self._check_open()
+        check_conv2d(self._caps, y, x, w, window, groups, op)
+        images, channels, *size = x.view.shape
+        outs, _, *taps = w.view.shape
+        spec = _CONV.pack(
+            images, groups, channels // groups, outs // groups, *size, *y.view.shape[2:], *taps,
+            *window.stride, *window.padding, *window.dilation,
+            *x.view.strides, *w.view.strides, *y.view.strides,
+        )  # fmt: skip
+        size_of = x.dtype.itemsize
+        pointers = _POINTERS.pack(*(address(operand, size_of) for operand in (x, w, y)))
+        number = DTYPE_NUMBERS[x.dtype.code]
+        driver.check(driver.conv2d(self._isa, number, kind, spec, pointers), op)
