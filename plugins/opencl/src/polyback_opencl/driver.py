@@ -9,6 +9,7 @@ arguments and queueing it together, because OpenCL keeps arguments in the kernel
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import threading
 import warnings
@@ -168,6 +169,41 @@ class OpenclDriver:
         if target.nbytes:
             data = np.frombuffer(target, np.uint8)
             self._guarded(lambda: cl.enqueue_copy(self._queue, data, handle, src_offset=offset))
+
+    def host_view(self, buffer: Buffer) -> memoryview:
+        """The bytes where they lie; only for a device that computes in the host's memory."""
+        self._status.check()
+        handle = self._pool.handle(buffer, 0, buffer.nbytes)
+        if not buffer.nbytes:
+            return memoryview(b"")
+        return self._guarded(lambda: self._mapped(handle, buffer.nbytes)).data
+
+    def _mapped(self, handle: Any, nbytes: int) -> Any:
+        """Bytes at the address of a mapping, which is ended: the address is the memory itself."""
+        flags = cl.map_flags.READ | cl.map_flags.WRITE
+        mapped, _ = cl.enqueue_map_buffer(self._queue, handle, flags, 0, (nbytes,), np.uint8)
+        address = mapped.ctypes.data
+        mapped.base.release(self._queue)
+        self._queue.finish()
+        return np.frombuffer((ctypes.c_uint8 * nbytes).from_address(address), np.uint8)
+
+    def computes_in_host_memory(self) -> bool:
+        """On a CPU: do the host and the device see each other's writes at the address of a mapping,
+        with none in force? OpenCL promises it to nobody, so it is tried."""
+        if not self.traits.machine.is_cpu:
+            return False
+        handle, room = self._take(4096), np.empty(4096, np.uint8)
+        try:
+            here = self._mapped(handle, room.size)
+            here[:] = 1
+            cl.enqueue_copy(self._queue, room, handle)
+            seen_there = bool((room == 1).all())
+            room[:] = 2
+            cl.enqueue_copy(self._queue, handle, room)
+            again = self._mapped(handle, room.size)
+        except cl.Error:
+            return False
+        return seen_there and bool((here == 2).all()) and here.ctypes.data == again.ctypes.data
 
     def constants(self, words: Sequence[int]) -> Any:
         """Made with its contents, so that nothing is queued and nothing waits."""
