@@ -93,6 +93,14 @@ def test_the_first_of_equal_maxima_gets_the_gradient(device):
     assert got.tolist() == [[[1.0, 0.0, 1.0, 0.0], [0.0] * 4]]
 
 
+def test_writing_to_the_places_does_not_move_the_gradient(device):
+    x = pb.asarray([[[1.0, 2.0], [4.0, 3.0]]], device=device, requires_grad=True)
+    y, at = nn.max_pool2d(x, 2, return_indices=True)
+    at[...] = 0
+    pb.sum(y).backward()
+    assert x.grad.tolist() == [[[0.0, 0.0], [1.0, 0.0]]]
+
+
 def test_overlapping_windows_add_up_in_the_gradient(device):
     x = pb.asarray([[0.0, 5.0, 1.0, 2.0]], device=device)
     assert pb.grad(lambda t: pb.sum(nn.max_pool1d(t, 2, 1)))(x).tolist() == [[0.0, 2.0, 0.0, 1.0]]

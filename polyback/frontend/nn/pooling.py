@@ -181,7 +181,10 @@ def _max_pool(
     recorded = is_grad_enabled() and x.requires_grad
     maximum = MaxPool(pools.kernel, pools.window, pools.count, recorded or return_indices)
     y = back(run(maximum, planes), x, axes)
-    return (y, back(Tensor(maximum.places), x, axes)) if return_indices else y
+    if not return_indices:
+        return y
+    places = maximum.places.copy() if recorded else maximum.places  # the gradient keeps its own
+    return y, back(Tensor(places), x, axes)
 
 
 def max_pool1d(
