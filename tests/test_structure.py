@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -203,3 +204,10 @@ def test_every_public_name_of_the_functions_is_in_the_package() -> None:
         if getattr(v, "__name__", "").startswith(f"{functions.__name__}.")
     ]
     assert not leaked, "the files are not part of the package's names"
+
+
+def test_what_renders_the_table_when_it_is_built_can_import_the_core() -> None:
+    """A wheel is built with what ``build-system.requires`` names, and nothing else."""
+    core = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    built = tomllib.loads((ROOT / "plugins/cpu_c/pyproject.toml").read_text())
+    assert set(core) <= set(built["build-system"]["requires"])
