@@ -18,6 +18,7 @@ enum pb_dtype {
 typedef void (*pb_op)(int64_t n, void *out, const void *const *in);
 typedef struct pb_reduce pb_reduce;
 typedef struct pb_rows pb_rows;
+struct pb_pooling;
 
 /* One register tile of a matrix product: rows x columns of C, the whole inner dimension k.
  * B has unit column stride; all strides count elements. */
@@ -70,6 +71,7 @@ typedef struct pb_isa {
     const pb_op *ops;         /* elementwise kernels, in the order of pb_op_name() */
     const pb_reduce *reduces; /* reduction kernels, in the order of pb_reduce_name() */
     const pb_rows *rows_f32, *rows_f64;
+    const struct pb_pooling *pool_f32, *pool_f64;
 } pb_isa;
 
 extern const pb_isa pb_isa_portable;

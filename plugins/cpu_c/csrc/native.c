@@ -12,6 +12,7 @@
 #include "reduce.h"
 #include "rows.h"
 #include "vm.h"
+#include "window.h"
 
 #include "native.h"
 
@@ -118,6 +119,13 @@ int pb_native_conv2d(uintptr_t isa, int dtype, int kind, const char *spec, const
 {
     char *const *p = (char *const *)pointers;
     return pb_conv_run((const pb_isa *)isa, dtype, kind, (const pb_conv *)spec, p[0], p[1], p[2]);
+}
+
+int pb_native_pool2d(uintptr_t isa, int dtype, int maxima, const char *spec, const char *pointers)
+{
+    char *const *p = (char *const *)pointers;
+    return pb_pool_windows((const pb_isa *)isa, dtype, maxima, (const pb_window *)spec, p[0], p[1],
+                           p[2]);
 }
 
 void pb_native_gather(int size, const char *spec, const char *pointers)

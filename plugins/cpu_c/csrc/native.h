@@ -28,6 +28,9 @@ int pb_native_matmul(uintptr_t isa, int dtype, const char *sizes, const char *st
 /* spec is a pb_conv (conv.h), kind that of enum pb_conv_kind; pointers = x, weights, result. */
 int pb_native_conv2d(uintptr_t isa, int dtype, int kind, const char *spec, const char *pointers);
 
+/* spec is a pb_window (window.h); pointers = x, out, index or 0. */
+int pb_native_pool2d(uintptr_t isa, int dtype, int maxima, const char *spec, const char *pointers);
+
 /* Specifications are pb_index (index.h); pointers = table, index, dense. */
 void pb_native_gather(int size, const char *spec, const char *pointers);
 int pb_native_scatter(uintptr_t isa, int dtype, int size, int mode, int op, const char *spec,

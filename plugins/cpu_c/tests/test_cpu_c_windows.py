@@ -1,5 +1,5 @@
-"""Convolutions of sizes that conformance has no time for: every cut into tasks, each instruction
-set, layouts, any number of threads."""
+"""Convolutions and pooling of sizes that conformance has no time for: every cut into tasks, each
+instruction set, layouts, any number of threads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from cpu_c_lab import get, open_device, put, put_strided, sum_bound, supported_isas
 
 from polyback.features import Window
+from polyback.scalar import MAX, SUM
 
 ISAS = supported_isas()
 CHANNELS_LAST = (0, 2, 3, 1)
@@ -135,3 +136,26 @@ def test_infinite_gradients_reach_only_their_own_sums():
         want, _ = wanted("x", x, w, y, window, groups)
         got = convolved(device, "x", (x, w, y), window, groups)
         np.testing.assert_array_equal(np.isfinite(got), np.isfinite(want))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("order", [None, CHANNELS_LAST], ids=["first", "last"])
+def test_pooling(isa, order):
+    """Windows of 3 x 3 two apart, as columns of a sliding view."""
+    x = np.random.default_rng(0).integers(0, 9, (5, 19, 41, 37)).astype(np.float32)
+    padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=-1)
+    views = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (2, 3))[:, :, ::2, ::2]
+    views = views.reshape(*views.shape[:4], 9)
+    first = views.argmax(-1)
+    i, j = np.ogrid[: views.shape[2], : views.shape[3]]
+    places = (2 * i + first // 3 - 1) * 37 + 2 * j + first % 3 - 1
+    window = Window((2, 2), (1, 1))
+    for threads in (1, 3):
+        device = open_device(isa=isa, threads=threads)
+        source = put_strided(device, x, order or (0, 1, 2, 3), 1)
+        out, index = put(device, views[..., 0]), put(device, places * 0)
+        device.pool2d(MAX, out, index, source, (3, 3), window)
+        np.testing.assert_array_equal(get(device, out), views.max(-1))
+        np.testing.assert_array_equal(get(device, index), places)
+        device.pool2d(SUM, out, None, source, (3, 3), window)
+        np.testing.assert_array_equal(get(device, out), np.maximum(views, 0).sum(-1))

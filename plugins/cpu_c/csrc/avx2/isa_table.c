@@ -1,11 +1,14 @@
 /* The `avx2` row of the instruction-set choice: which kernels this level runs. */
 #include "../isa.h"
+#include "../pool_kernel.h"
 #include "../reduce_kernel.h"
 #include "../rows_kernel.h"
 
 extern const pb_op pb_ops_avx2[];
 extern const pb_reduce pb_reduces_avx2[];
 extern const pb_rows pb_op_rows_f32_avx2, pb_op_rows_f64_avx2;
+extern const struct pb_pooling pb_op_window_pooling_f32_avx2;
+extern const struct pb_pooling pb_op_window_pooling_f64_avx2;
 extern const pb_gemm_kernel pb_gemm_f32_avx2, pb_gemm_f64_avx2;
 
 const pb_isa pb_isa_avx2 = {
@@ -17,4 +20,6 @@ const pb_isa pb_isa_avx2 = {
     .reduces = pb_reduces_avx2,
     .rows_f32 = &pb_op_rows_f32_avx2,
     .rows_f64 = &pb_op_rows_f64_avx2,
+    .pool_f32 = &pb_op_window_pooling_f32_avx2,
+    .pool_f64 = &pb_op_window_pooling_f64_avx2,
 };

@@ -1,11 +1,14 @@
 /* The `portable` row of the instruction-set choice: which kernels this level runs. */
 #include "../isa.h"
+#include "../pool_kernel.h"
 #include "../reduce_kernel.h"
 #include "../rows_kernel.h"
 
 extern const pb_op pb_ops_portable[];
 extern const pb_reduce pb_reduces_portable[];
 extern const pb_rows pb_op_rows_f32_portable, pb_op_rows_f64_portable;
+extern const struct pb_pooling pb_op_window_pooling_f32_portable;
+extern const struct pb_pooling pb_op_window_pooling_f64_portable;
 extern const pb_gemm_kernel pb_gemm_f32_portable, pb_gemm_f64_portable;
 
 const pb_isa pb_isa_portable = {
@@ -17,4 +20,6 @@ const pb_isa pb_isa_portable = {
     .reduces = pb_reduces_portable,
     .rows_f32 = &pb_op_rows_f32_portable,
     .rows_f64 = &pb_op_rows_f64_portable,
+    .pool_f32 = &pb_op_window_pooling_f32_portable,
+    .pool_f64 = &pb_op_window_pooling_f64_portable,
 };

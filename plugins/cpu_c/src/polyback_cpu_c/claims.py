@@ -10,7 +10,7 @@ from polyback.dtype import DTYPES, dtype_of
 
 FEATURES = frozenset(
     {"reduce_fused", "gather", "scatter", "scatter_minmax", "argsort", "scan", "argreduce"}
-    | {"softmax", "layer_norm", "conv2d"}
+    | {"softmax", "layer_norm", "conv2d", "pool2d"}
     | {"memory_stats", "host_view"}
 )
 STORED = frozenset(d.name for d in DTYPES)

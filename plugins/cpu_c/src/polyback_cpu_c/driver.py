@@ -14,6 +14,7 @@ copy = lib.pb_native_copy
 reduce = lib.pb_native_reduce
 matmul = lib.pb_native_matmul
 conv2d = lib.pb_native_conv2d
+pool2d = lib.pb_native_pool2d
 gather = lib.pb_native_gather
 scatter = lib.pb_native_scatter
 argsort = lib.pb_native_argsort
