@@ -140,7 +140,11 @@ def test_conformance_passes_its_arguments_on(monkeypatch: pytest.MonkeyPatch) ->
     fake_suite.main = suite
     monkeypatch.setitem(sys.modules, "polyback_conformance", fake_suite)
     assert main(["conformance", "mydev", "--level", "3", "-k", "exp"]) == 5
-    assert got == [["mydev", "--level", "3", "-k", "exp"]]
+    assert main(["conformance", "--device-factory", "module:Class", "--level", "3"]) == 5
+    assert got == [
+        ["mydev", "--level", "3", "-k", "exp"],
+        ["--device-factory", "module:Class", "--level", "3"],
+    ]
 
 
 def test_conformance_that_is_not_installed(
