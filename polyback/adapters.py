@@ -173,7 +173,7 @@ class _Run:
 # --- ContiguousOnly -------------------------------------------------------------------------------
 
 _WRAPPED: Final = frozenset(feature.name for feature in FEATURES)
-_PASSED: Final = frozenset({"memory_stats", "trim", "host_view"})
+_PASSED: Final = frozenset({"memory_stats", "trim", "host_view", "adopt"})
 
 
 @final

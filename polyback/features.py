@@ -203,6 +203,16 @@ class HostView(Protocol):
         ...
 
 
+class Adopt(Protocol):
+    """Feature ``adopt``."""
+
+    def adopt(self, memory: memoryview) -> Any:
+        """A Buffer over ``memory`` (bytes, writable), which is not copied: others may write to it
+        too. Its address is a multiple of the item size of what it will hold, no more. The device
+        keeps ``memory`` until ``free``, which gives nothing back."""
+        ...
+
+
 @final
 @dataclass(frozen=True)
 class Feature:
@@ -227,4 +237,5 @@ FEATURES: Final = (
     Feature("pool2d", Pool2d, (1, 1)),
     Feature("memory_stats", HasMemoryStats, (1, 0)),
     Feature("host_view", HostView, (1, 0)),
+    Feature("adopt", Adopt, (1, 1)),
 )

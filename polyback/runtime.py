@@ -134,19 +134,23 @@ class Storage:
 
     __slots__ = ("__weakref__", "buffer", "device", "protocol", "readers", "version", "weight")
 
-    def __init__(self, device: Device, nbytes: int) -> None:
+    def __init__(self, device: Device, nbytes: int, memory: memoryview | None = None) -> None:
         self.buffer: Any = None
         self.device = device
         self.protocol = protocol = device.protocol  # the one that made the buffer gets it back
+        self.version = 0
+        self.readers: list[weakref.ref[Any]] = []
+        self.weight = 1
+        if memory is not None:  # of others, by the feature adopt
+            feature: Any = protocol
+            self.buffer = feature.adopt(memory)
+            return
         try:
             self.buffer = protocol.allocate(nbytes)
         except OutOfMemory:
             gc.collect()  # cycles that hold tensors
             device.trim()
             self.buffer = protocol.allocate(nbytes)
-        self.version = 0
-        self.readers: list[weakref.ref[Any]] = []
-        self.weight = 1
 
     def __del__(self) -> None:
         if self.buffer is not None:

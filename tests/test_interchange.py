@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
 import pytest
 from against_numpy import sample, stored
@@ -99,3 +101,25 @@ def test_from_dlpack_of_a_tensor_keeps_its_device(device: str) -> None:
     assert (same.tolist(), copy.tolist()) == ([5, 2], [1, 2])
     with pytest.raises(AttributeError):
         pb.from_dlpack([1, 2])
+
+
+def test_from_dlpack_shares_the_memory_both_ways(device: str) -> None:
+    for turn in (lambda a: a, lambda a: a[:, ::-1], lambda a: a[1:, 1::2].T):
+        values = turn(np.arange(24.0).reshape(4, 6))
+        x = pb.from_dlpack(values, device=device, copy=False)
+        assert x.tolist() == values.tolist()
+        waiting = x + 1.0  # computed before the write below, whenever it is read
+        values[0, 1] = 100.0
+        assert x[0, 1].item() == 100.0
+        assert waiting[0, 1].item() != 101.0
+        x[1, 0] = -5.0
+        x *= 2.0
+        assert values[0, 1] == 200.0
+        assert values[1, 0] == -10.0
+        assert pb.sum(x).item() == values.sum()
+    kept = pb.from_dlpack(np.arange(1000.0), device=device)
+    gc.collect()
+    assert pb.sum(kept).item() == 499_500.0  # the memory lives as long as the tensor
+    odd = np.zeros(9, np.uint8)[1:].view(np.float64)
+    if not odd.flags.aligned:
+        assert pb.from_dlpack(odd, device=device).shape == (1,)

@@ -1,23 +1,29 @@
 """NumPy arrays and DLPack: tensors to other libraries and back, by way of host memory (NumPy makes
 the capsules).
 
-A device with the feature ``host_view`` shares its memory; the numbers of others are copied. Of
+A device with the feature ``host_view`` shares its memory, one with ``adopt`` works in that of other
+libraries; the numbers of the rest are copied. Of
 shared memory no expression waits to be read, so that a write from outside never reaches back into
 what was computed before it. Such a write is not counted: gradients cannot notice it.
 """
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any, Final, final
 
 import numpy as np
 
 from polyback import fusion
 from polyback.array import Array
+from polyback.dtype import dtype_of
 from polyback.errors import InterchangeError
+from polyback.frontend.defaults import get_device
 from polyback.frontend.functions.creation import Where, asarray
 from polyback.frontend.tensor import Tensor
-from polyback.runtime import Storage
+from polyback.fusion import Leaf
+from polyback.runtime import Device, Storage
+from polyback.view import View
 
 HOST: Final = (1, 0)  # kDLCPU: what every capsule made here refers to
 
@@ -99,9 +105,10 @@ def to_dlpack(x: Tensor, stream: Any, max_version: Any, dl_device: Any, copy: bo
 def from_dlpack(x: Any, /, *, device: Where = None, copy: bool | None = None) -> Tensor:
     """A tensor with the numbers of any array that has ``__dlpack__``.
 
-    Another library's array is always copied, so that ``copy=False`` raises InterchangeError, as do
-    types that NumPy does not know (bfloat16) and memory that the host cannot read. A tensor keeps
-    its device and, unless ``copy`` is True, shares its memory.
+    The memory is shared, both ways, where the device offers the feature ``adopt`` and the array is
+    writable and aligned, unless ``copy`` is True; otherwise it is copied, and ``copy=False`` raises
+    InterchangeError. So do types that NumPy does not know (bfloat16) and memory that the host
+    cannot read. A tensor keeps its device.
 
     >>> import numpy as np
     >>> import polyback as pb
@@ -112,10 +119,6 @@ def from_dlpack(x: Any, /, *, device: Where = None, copy: bool | None = None) ->
         if x.requires_grad:
             raise InterchangeError("[from_dlpack] a graph cannot be imported; want x.detach()")
         return asarray(x, device=device, copy=copy)
-    if copy is False:
-        raise InterchangeError(
-            f"[from_dlpack] copy=False: the memory of a {type(x).__name__} is not shared; want None"
-        )
     try:
         values = np.from_dlpack(x, device="cpu")
     except (RuntimeError, BufferError) as error:
@@ -123,4 +126,30 @@ def from_dlpack(x: Any, /, *, device: Where = None, copy: bool | None = None) ->
             f"[from_dlpack] got a {type(x).__name__}: {error}; want a type that NumPy knows, no "
             f"graph, and memory that the host can read"
         ) from error
-    return asarray(values, device=device)
+    place = get_device(device)
+    adopted = None if copy else _adopted(values, place)
+    if adopted is None and copy is False:
+        raise InterchangeError(
+            f"[from_dlpack] copy=False: {place} does not take over the memory of a "
+            f"{type(x).__name__}; want copy=None"
+        )
+    return asarray(values, device=device) if adopted is None else Tensor(adopted)
+
+
+def _adopted(values: np.ndarray[Any, Any], device: Device) -> Array | None:
+    """An array over the memory of ``values``, or None where that cannot be."""
+    size, steps = values.itemsize, values.strides
+    whole = values.flags.writeable and values.flags.aligned and values.dtype.isnative
+    dtype = dtype_of(values.dtype)
+    if not whole or not values.size or any(s % size for s in steps):
+        return None
+    if not device.has("adopt") or dtype.name not in device.caps.storage:
+        return None
+    reach = [(n - 1) * s for n, s in zip(values.shape, steps, strict=True)]
+    before, after = -sum(r for r in reach if r < 0), sum(r for r in reach if r > 0)
+    room = (ctypes.c_ubyte * (before + after + size)).from_address(values.ctypes.data - before)
+    room.owner = values  # the memory lives as long as the view
+    storage = Storage(device, 0, memoryview(room).cast("B"))
+    fusion.share(storage)
+    view = View(values.shape, tuple(s // size for s in steps), before // size)
+    return Array(device, dtype, view, Leaf(storage, view, dtype))

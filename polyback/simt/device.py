@@ -40,7 +40,7 @@ from polyback.simt.scanner import Scanner
 from polyback.view import View
 
 # All of the table but what needs the host's memory.
-FEATURES: Final = frozenset(f.name for f in TABLE) - {"host_view"}
+FEATURES: Final = frozenset(f.name for f in TABLE) - {"host_view", "adopt"}
 
 
 class SimtDevice(Device):

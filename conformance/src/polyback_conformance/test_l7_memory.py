@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from polyback.device import Operand
+from polyback.dtype import float32
 from polyback.features import MemoryStats
+from polyback.program import Input, program
+from polyback.view import View
 from polyback_conformance.compare import check_exact
 from polyback_conformance.lab import Lab
 from polyback_conformance.offers import offered
@@ -59,3 +63,29 @@ def test_host_view(lab: Lab) -> None:
         del view
     finally:
         device.free(buffer)
+
+
+def test_adopt(lab: Lab) -> None:
+    """Memory of others: read and written in place at any aligned address, never given away."""
+    device = offered(lab, "adopt")
+    room = np.arange(100, dtype=np.float32)
+    for start in (0, 1, 3):
+        part = room[start : start + 64]
+        before = device.memory_stats() if "memory_stats" in lab.caps.features else None
+        buffer = device.adopt(memoryview(part).cast("B"))
+        assert buffer.nbytes >= part.nbytes
+        x = Operand(buffer, float32, View.contiguous((64,)))
+        doubled = program(lambda x, s: x * s, float32, Input(float32, scalar=True))
+        want = part * 2
+        device.elementwise(doubled, [x], [x, 2.0])
+        got = np.zeros(64, np.float32)
+        device.download(buffer, 0, memoryview(got).cast("B"))
+        check_exact(got, want)
+        check_exact(part.copy(), want, note="not written in place")
+        part[5] = 7.0
+        device.download(buffer, 0, memoryview(got).cast("B"))
+        assert got[5] == 7.0, "a write from outside is not seen"
+        device.free(buffer)
+        if before is not None:
+            assert device.memory_stats().live == before.live
+    assert room[70] == 70.0

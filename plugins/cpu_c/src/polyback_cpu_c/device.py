@@ -37,11 +37,12 @@ _POINTERS: Final = struct.Struct("=3Q")
 class CpuBuffer:
     """Memory of this device. ``address`` is None once it is freed."""
 
-    __slots__ = ("address", "nbytes")
+    __slots__ = ("address", "nbytes", "owner")
 
-    def __init__(self, address: int, nbytes: int) -> None:
+    def __init__(self, address: int, nbytes: int, owner: Any = None) -> None:
         self.address: Any = address
         self.nbytes = nbytes
+        self.owner = owner  # whose memory it is, if not ours
 
 
 @final
@@ -79,6 +80,9 @@ class CpuDevice(Lanewise, Windowed, Device):
 
     def free(self, buffer: CpuBuffer) -> None:
         address, buffer.address = buffer.address, None
+        if buffer.owner is not None:
+            buffer.owner = None
+            return
         if address in self._live:  # not after close(), nor the second time
             self._live.discard(address)
             driver.free(address)
@@ -113,6 +117,11 @@ class CpuDevice(Lanewise, Windowed, Device):
         """Feature."""
         self._check_open()
         return driver.host_view(within(buffer, 0, 0), buffer.nbytes)
+
+    def adopt(self, memory: memoryview) -> CpuBuffer:
+        """Feature."""
+        self._check_open()
+        return CpuBuffer(*driver.memory_of(memory), memory)
 
     # --- programs ------------------------------------------------------------------------------
 

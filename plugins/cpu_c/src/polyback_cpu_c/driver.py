@@ -103,6 +103,12 @@ def download(address: int, target: memoryview) -> None:
     lib.pb_memory_download(ffi.from_buffer(target, require_writable=True), address, target.nbytes)
 
 
+def memory_of(memory: memoryview) -> tuple[int, int]:
+    """(address, bytes) of writable memory."""
+    pointer = ffi.from_buffer(memory, require_writable=True)
+    return int(ffi.cast("uintptr_t", pointer)), memory.nbytes
+
+
 def host_view(address: int, nbytes: int) -> memoryview:
     """The bytes at ``address``, writable."""
     return memoryview(ffi.buffer(ffi.cast("char *", address), nbytes))

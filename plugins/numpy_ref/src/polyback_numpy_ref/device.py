@@ -43,6 +43,8 @@ def _claims() -> Caps:
 class HostBuffer:
     """Bytes in main memory."""
 
+    adopted = False  # the memory is somebody else's
+
     def __init__(self, nbytes: int) -> None:
         raw = np.empty(nbytes + ALIGNMENT, np.uint8)
         start = -raw.ctypes.data % ALIGNMENT
@@ -76,7 +78,7 @@ class NumpyDevice(Device):
         return buffer
 
     def free(self, buffer: HostBuffer) -> None:
-        self._live -= buffer.nbytes
+        self._live -= 0 if buffer.adopted else buffer.nbytes
         buffer.bytes = np.empty(0, np.uint8)
 
     def upload(self, buffer: HostBuffer, offset: int, source: memoryview) -> None:
@@ -228,6 +230,14 @@ class NumpyDevice(Device):
 
     def trim(self) -> None:
         """Feature ``memory_stats``: nothing is cached."""
+
+    def adopt(self, memory: memoryview) -> HostBuffer:
+        """Feature."""
+        self._check_open()
+        buffer = HostBuffer(0)
+        buffer.bytes, buffer.adopted = np.frombuffer(memory, np.uint8), True
+        buffer.nbytes = memory.nbytes
+        return buffer
 
     def host_view(self, buffer: HostBuffer) -> memoryview:
         """Feature."""
