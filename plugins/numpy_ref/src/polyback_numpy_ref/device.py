@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, final
+from typing import Any, Final, final
 
 import numpy as np
 
@@ -34,9 +34,14 @@ from polyback_numpy_ref.operands import array
 ALIGNMENT = 64
 
 
+PROTOCOL: Final = (1, 1)  # what this version was written for
+
+
 def _claims() -> Caps:
-    """Everything in the tables, complex included."""
-    return replace(full_claims(NAMES), features=frozenset(f.name for f in FEATURES))
+    """Everything in the tables, complex included. A newer core may list features that came after
+    this version: they are not ours."""
+    known = frozenset(f.name for f in FEATURES if f.since <= PROTOCOL)
+    return replace(full_claims(NAMES), features=known)
 
 
 @final
