@@ -116,10 +116,6 @@ def _operands(
     same_device(op, x.array, weight.array, *([] if bias is None else [bias.array]))
 
 
-def _with_bias(y: Tensor, bias: Tensor | None) -> Tensor:
-    return y if bias is None else y + reshape(bias, (1, bias.shape[0], 1, 1))
-
-
 def _same(
     op: str, size: Sequence[int], kernel: Sequence[int], stride: Size, dilation: Size
 ) -> tuple[tuple[int, ...], Sequence[int]]:
@@ -129,6 +125,19 @@ def _same(
         raise InvalidArgument(f"[{op}] got padding='same' with stride={stride}; want stride 1")
     gaps = each(dilation, axes, "dilation", op)
     return tuple(g * (k - 1) // 2 for g, k in zip(gaps, kernel, strict=True)), size
+
+
+def _finish(
+    wanted: str, x: Tensor, planes: Tensor, weight: Tensor, bias: Tensor | None,
+    window: Window, groups: int, sizes: dict[str, Sequence[int]],
+) -> Tensor:  # fmt: skip
+    """The derivative for ``wanted``, with ``planes`` (x as images) given; then the bias."""
+    form = Form(window, groups, {role: flat(n, 1) for role, n in sizes.items()})
+    w = reshape(weight, (*weight.shape[:2], *form.sizes["w"]))
+    y = run(Convolution(form, wanted), *((planes, w) if wanted == "y" else (w, planes)))
+    if bias is not None:
+        y = y + reshape(bias, (1, bias.shape[0], 1, 1))
+    return back(y, x, len(sizes["w"]))
 
 
 def _convolve(
@@ -162,11 +171,8 @@ def _convolve(
             f"[{op}] got {x.shape} with padding {ends} under windows of {kernel}, dilation {gaps}; "
             f"want an image at least as large as a window"
         )
-    planes_of = {"x": size, "w": kernel, "y": count}
-    form = Form(window, groups, {role: flat(n, 1) for role, n in planes_of.items()})
-    flat_weight = reshape(weight, (*weight.shape[:2], *form.sizes["w"]))
-    y = run(Convolution(form, "y"), planes, flat_weight)
-    return back(_with_bias(y, bias), x, axes)
+    sizes = {"x": size, "w": kernel, "y": count}
+    return _finish("y", x, planes, weight, bias, window, groups, sizes)
 
 
 def conv1d(
@@ -240,11 +246,8 @@ def _transposed(
     ]
     if min(size) < 1:
         raise ShapeError(f"[{op}] got {x.shape} with padding {ends}: nothing of the result is left")
-    planes_of = {"x": size, "w": kernel, "y": count}
-    form = Form(window, groups, {role: flat(n, 1) for role, n in planes_of.items()})
-    flat_weight = reshape(weight, (*weight.shape[:2], *form.sizes["w"]))
-    y = run(Convolution(form, "x"), flat_weight, planes)
-    return back(_with_bias(y, bias), x, axes)
+    sizes = {"x": size, "w": kernel, "y": count}
+    return _finish("x", x, planes, weight, bias, window, groups, sizes)
 
 
 def conv_transpose1d(

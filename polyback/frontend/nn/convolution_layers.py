@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, final
 
 from polyback.errors import InvalidArgument
 from polyback.frontend.functions.creation import Where
-from polyback.frontend.nn import init
 from polyback.frontend.nn.convolution import (
     Padding,
     conv1d,
@@ -16,7 +16,8 @@ from polyback.frontend.nn.convolution import (
     conv_transpose1d,
     conv_transpose2d,
 )
-from polyback.frontend.nn.module import Module, Parameter
+from polyback.frontend.nn.module import Module
+from polyback.frontend.nn.start import uniform_start
 from polyback.frontend.nn.windows import Size, each
 from polyback.frontend.random import Generator
 from polyback.frontend.tensor import Tensor
@@ -30,6 +31,7 @@ class Windowed(Module):
     """
 
     axes: ClassVar[int]
+    function: ClassVar[Callable[..., Tensor]]
 
     @property
     @abstractmethod
@@ -37,9 +39,14 @@ class Windowed(Module):
         """The first two axes of the weight."""
 
     def _start(
-        self, in_channels: int, out_channels: int, kernel_size: Size, groups: int, bias: bool,
-        generator: Generator | None, device: Where, dtype: Any,
-    ) -> None:  # fmt: skip
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        groups: int,
+        bias: bool,
+        **place: Any,
+    ) -> None:
         name = type(self).__name__
         if (
             min(in_channels, out_channels, groups) < 1
@@ -53,16 +60,9 @@ class Windowed(Module):
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size = each(kernel_size, self.axes, "kernel_size", name)
         shape = (*self.shape, *self.kernel_size)
-        bound = 1.0 / math.sqrt(math.prod(shape[1:]))
-
-        def values(*sizes: int) -> Tensor:
-            made = init.uniform(
-                sizes, -bound, bound, generator=generator, device=device, dtype=dtype
-            )
-            return Parameter(made)
-
-        self.weight = values(*shape)
-        self.bias = values(out_channels) if bias else None
+        start = uniform_start(math.prod(shape[1:]), **place)
+        self.weight = start(*shape)
+        self.bias = start(out_channels) if bias else None
 
     def _repr(self, **options: Any) -> str:
         usual = {"stride": 1, "padding": 0, "dilation": 1, "output_padding": 0, "groups": 1}
@@ -92,12 +92,18 @@ class Forward(Windowed):
         dtype: Any = None,
     ) -> None:
         self.stride, self.padding, self.dilation = stride, padding, dilation
-        self._start(in_channels, out_channels, kernel_size, groups, bias, generator, device, dtype)
+        place = {"generator": generator, "device": device, "dtype": dtype}
+        self._start(in_channels, out_channels, kernel_size, groups, bias, **place)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(out_channels, in_channels / groups)"""
         return self.out_channels, self.in_channels // self.groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(
+            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
 
     def extra_repr(self) -> str:
         return self._repr(stride=self.stride, padding=self.padding, dilation=self.dilation)
@@ -114,12 +120,7 @@ class Conv1d(Forward):
     (5, 4, 9)
     """
 
-    axes = 1
-
-    def forward(self, x: Tensor) -> Tensor:
-        return conv1d(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
+    axes, function = 1, staticmethod(conv1d)
 
 
 @final
@@ -134,12 +135,7 @@ class Conv2d(Forward):
     (1, 8, 4, 4)
     """
 
-    axes = 2
-
-    def forward(self, x: Tensor) -> Tensor:
-        return conv2d(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
-        )
+    axes, function = 2, staticmethod(conv2d)
 
 
 class Transposed(Windowed):
@@ -163,12 +159,19 @@ class Transposed(Windowed):
     ) -> None:
         self.stride, self.padding, self.dilation = stride, padding, dilation
         self.output_padding = output_padding
-        self._start(in_channels, out_channels, kernel_size, groups, bias, generator, device, dtype)
+        place = {"generator": generator, "device": device, "dtype": dtype}
+        self._start(in_channels, out_channels, kernel_size, groups, bias, **place)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(in_channels, out_channels / groups)"""
         return self.in_channels, self.out_channels // self.groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(
+            x, self.weight, self.bias, self.stride, self.padding, self.output_padding,
+            self.groups, self.dilation,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         return self._repr(
@@ -188,13 +191,7 @@ class ConvTranspose1d(Transposed):
     (5, 4, 18)
     """
 
-    axes = 1
-
-    def forward(self, x: Tensor) -> Tensor:
-        return conv_transpose1d(
-            x, self.weight, self.bias, self.stride, self.padding, self.output_padding,
-            self.groups, self.dilation,
-        )  # fmt: skip
+    axes, function = 1, staticmethod(conv_transpose1d)
 
 
 @final
@@ -209,10 +206,4 @@ class ConvTranspose2d(Transposed):
     (1, 8, 16, 16)
     """
 
-    axes = 2
-
-    def forward(self, x: Tensor) -> Tensor:
-        return conv_transpose2d(
-            x, self.weight, self.bias, self.stride, self.padding, self.output_padding,
-            self.groups, self.dilation,
-        )  # fmt: skip
+    axes, function = 2, staticmethod(conv_transpose2d)

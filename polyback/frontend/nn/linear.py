@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, final
 
 from polyback.errors import InvalidArgument, ShapeError
 from polyback.frontend.autocast import lowered
 from polyback.frontend.functions import expand_dims, matmul, permute_dims, reshape, sum, transpose
 from polyback.frontend.functions.creation import Where
-from polyback.frontend.nn import init
-from polyback.frontend.nn.module import Module, Parameter
+from polyback.frontend.nn.module import Module
+from polyback.frontend.nn.start import uniform_start
 from polyback.frontend.random import Generator
 from polyback.frontend.tensor import Tensor
 
@@ -60,14 +59,7 @@ class Linear(Module):
         if in_features < 0 or out_features < 0:
             raise InvalidArgument(f"[Linear] got {in_features} to {out_features}; want sizes >= 0")
         self.in_features, self.out_features = in_features, out_features
-        bound = 1.0 / math.sqrt(max(in_features, 1))
-
-        def start(*shape: int) -> Tensor:
-            values = init.uniform(
-                shape, -bound, bound, generator=generator, device=device, dtype=dtype
-            )
-            return Parameter(values)
-
+        start = uniform_start(in_features, generator=generator, device=device, dtype=dtype)
         self.weight = start(out_features, in_features)
         self.bias = start(out_features) if bias else None
 
@@ -108,14 +100,7 @@ class Bilinear(Module):
             raise InvalidArgument(f"[Bilinear] got in1_features={in1_features}; want 1 or more")
         self.in1_features, self.in2_features = in1_features, in2_features
         self.out_features = out_features
-        bound = 1.0 / math.sqrt(in1_features)
-
-        def start(*shape: int) -> Tensor:
-            values = init.uniform(
-                shape, -bound, bound, generator=generator, device=device, dtype=dtype
-            )
-            return Parameter(values)
-
+        start = uniform_start(in1_features, generator=generator, device=device, dtype=dtype)
         self.weight = start(out_features, in1_features, in2_features)
         self.bias = start(out_features) if bias else None
 

@@ -14,6 +14,13 @@ from polyback.frontend.nn.normalization import group_norm, layer_norm, rms_norm
 from polyback.frontend.tensor import Tensor
 
 
+def _last_axes(sizes: int | Sequence[int], what: str) -> tuple[int, ...]:
+    given = (sizes,) if isinstance(sizes, int) else tuple(sizes)
+    if not given:
+        raise InvalidArgument(f"[{what}] got normalized_shape=(); want at least one size")
+    return given
+
+
 @final
 class LayerNorm(Module):
     """``y = (x - mean) / sqrt(var + eps) * weight + bias`` over the last axes (Ba et al., 2016).
@@ -36,10 +43,7 @@ class LayerNorm(Module):
         device: Where = None,
         dtype: Any = None,
     ) -> None:
-        sizes = [normalized_shape] if isinstance(normalized_shape, int) else normalized_shape
-        self.normalized_shape = tuple(sizes)
-        if not self.normalized_shape:
-            raise InvalidArgument("[LayerNorm] got normalized_shape=(); want at least one size")
+        self.normalized_shape = _last_axes(normalized_shape, "LayerNorm")
         self.eps = eps
         kind = dtype or DEFAULT_FLOAT
         self.weight = self.bias = None
@@ -73,10 +77,7 @@ class RMSNorm(Module):
         device: Where = None,
         dtype: Any = None,
     ) -> None:
-        sizes = [normalized_shape] if isinstance(normalized_shape, int) else normalized_shape
-        self.normalized_shape = tuple(sizes)
-        if not self.normalized_shape:
-            raise InvalidArgument("[RMSNorm] got normalized_shape=(); want at least one size")
+        self.normalized_shape = _last_axes(normalized_shape, "RMSNorm")
         self.eps = eps
         self.weight = None
         if elementwise_affine:

@@ -47,12 +47,16 @@ class MaxPool(Op):
         return run(Pick(self.places, self.shape), t)
 
 
-@final
-class Unpool(Op):
-    """y = zeros of a shape (N, C, H, W); y[n, c, places] += x, with places row * W + column"""
+class AtPlaces(Op):
+    """What goes between images of a shape (N, C, H, W) and places in them, row * W + column"""
 
     def __init__(self, places: Array, shape: Shape) -> None:
         self.places, self.shape = places, shape
+
+
+@final
+class Unpool(AtPlaces):
+    """y = zeros of the shape; y[n, c, places] += x"""
 
     def forward(self, x: Array) -> Array:
         n, c, height, width = self.shape
@@ -66,11 +70,8 @@ class Unpool(Op):
 
 
 @final
-class Pick(Op):
-    """y = x[n, c, places] of x (N, C, H, W), with places row * W + column"""
-
-    def __init__(self, places: Array, shape: Shape) -> None:
-        self.places, self.shape = places, shape
+class Pick(AtPlaces):
+    """y = x[n, c, places]"""
 
     def forward(self, x: Array) -> Array:
         n, c, rows, columns = self.places.shape
@@ -82,12 +83,16 @@ class Pick(Op):
         return run(Unpool(self.places, self.shape), g)
 
 
-@final
-class SumPool(Op):
-    """y = the sum under each window of images of one ``size``"""
+class Windowed(Op):
+    """What goes between images of the sizes ``image`` and their windows, of which ``size`` count"""
 
     def __init__(self, kernel: Pair, window: Window, image: Pair, size: Pair) -> None:
         self.kernel, self.window, self.image, self.size = kernel, window, image, size
+
+
+@final
+class SumPool(Windowed):
+    """y = the sum under each window"""
 
     def forward(self, x: Array) -> Array:
         return structured.pool2d(SUM, x, self.kernel, self.window, self.size)[0]
@@ -97,12 +102,9 @@ class SumPool(Op):
 
 
 @final
-class SumUnpool(Op):
+class SumUnpool(Windowed):
     """The transpose of SumPool: each element is added to all that its window holds, which is the
     gradient of a convolution with weights of 1."""
-
-    def __init__(self, kernel: Pair, window: Window, image: Pair, size: Pair) -> None:
-        self.kernel, self.window, self.image, self.size = kernel, window, image, size
 
     def forward(self, x: Array) -> Array:
         planes = x.reshape((x.shape[0] * x.shape[1], 1, *self.size))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, final
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, final
 
 from polyback.frontend.nn.module import Module
 from polyback.frontend.nn.pooling import (
@@ -18,7 +18,9 @@ from polyback.frontend.tensor import Tensor
 
 
 class MaxPool(Module):
-    """The parameters of the layers that take maxima."""
+    """Maxima under windows, by ``function``."""
+
+    function: ClassVar[Callable[..., Any]]
 
     def __init__(
         self,
@@ -32,6 +34,12 @@ class MaxPool(Module):
         self.kernel_size, self.padding, self.dilation = kernel_size, padding, dilation
         self.stride = kernel_size if stride is None else stride
         self.return_indices, self.ceil_mode = return_indices, ceil_mode
+
+    def forward(self, x: Tensor) -> Any:
+        return self.function(
+            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode,
+            self.return_indices,
+        )  # fmt: skip
 
     def extra_repr(self) -> str:
         return (
@@ -49,11 +57,7 @@ class MaxPool1d(MaxPool):
     (5, 2, 4)
     """
 
-    def forward(self, x: Tensor) -> Any:
-        return max_pool1d(
-            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode,
-            self.return_indices,
-        )  # fmt: skip
+    function = staticmethod(max_pool1d)
 
 
 @final
@@ -65,11 +69,7 @@ class MaxPool2d(MaxPool):
     (5, 2, 5, 5)
     """
 
-    def forward(self, x: Tensor) -> Any:
-        return max_pool2d(
-            x, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode,
-            self.return_indices,
-        )  # fmt: skip
+    function = staticmethod(max_pool2d)
 
 
 class AvgPool(Module):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, final
 
 from polyback.errors import InvalidArgument, ShapeError
@@ -18,11 +17,11 @@ from polyback.frontend.functions import (
     zeros,
 )
 from polyback.frontend.functions.creation import Where
-from polyback.frontend.nn import init
 from polyback.frontend.nn.dropout import dropout as drop
 from polyback.frontend.nn.linear import linear
-from polyback.frontend.nn.module import Module, Parameter
+from polyback.frontend.nn.module import Module
 from polyback.frontend.nn.recurrence import Cell, Gated, LongShortTerm, Plain, Recurrence
+from polyback.frontend.nn.start import uniform_start
 from polyback.frontend.op import run
 from polyback.frontend.random import Generator
 from polyback.frontend.tensor import Tensor
@@ -55,24 +54,13 @@ class Recurrent(Module):
             )
         self.input_size, self.hidden_size, self.bias = input_size, hidden_size, bias
 
-    def _weights(
-        self, suffix: str, width: int, generator: Generator | None, device: Where, dtype: Any
-    ) -> None:
-        """The parameters of one cell, uniform in [-1/sqrt(hidden), 1/sqrt(hidden))."""
-        bound, rows = 1.0 / math.sqrt(self.hidden_size), self.cell.gates * self.hidden_size
-        shapes: dict[str, tuple[int, ...]] = {
-            "weight_ih": (rows, width), "weight_hh": (rows, self.hidden_size),
-            "bias_ih": (rows,), "bias_hh": (rows,),
-        }  # fmt: skip
-        for name, shape in shapes.items():
-            values = None
-            if self.bias or name.startswith("weight"):
-                values = Parameter(
-                    init.uniform(
-                        shape, -bound, bound, generator=generator, device=device, dtype=dtype
-                    )
-                )
-            setattr(self, name + suffix, values)
+    def _weights(self, suffix: str, width: int, start: Callable[..., Tensor]) -> None:
+        """The parameters of one cell."""
+        rows = self.cell.gates * self.hidden_size
+        setattr(self, "weight_ih" + suffix, start(rows, width))
+        setattr(self, "weight_hh" + suffix, start(rows, self.hidden_size))
+        setattr(self, "bias_ih" + suffix, start(rows) if self.bias else None)
+        setattr(self, "bias_hh" + suffix, start(rows) if self.bias else None)
 
     def _run(self, suffix: str, x: Tensor, start: Sequence[Tensor]) -> Tensor:
         """All steps of one cell: (L, N, width) and states (N, H) -> (states, L, N, H)."""
@@ -106,16 +94,19 @@ class Recurrent(Module):
 class RecurrentLayer(Recurrent):
     """All steps, in layers one above the other, in one or both directions."""
 
-    def _build(
+    def __init__(
         self,
         input_size: int,
         hidden_size: int,
-        num_layers: int,
-        bias: bool,
-        batch_first: bool,
-        dropout: float,
-        bidirectional: bool,
-        **place: Any,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        *,
+        generator: Generator | None = None,
+        device: Where = None,
+        dtype: Any = None,
     ) -> None:
         self._start(input_size, hidden_size, bias)
         if num_layers < 1 or not 0.0 <= dropout <= 1.0:
@@ -126,10 +117,11 @@ class RecurrentLayer(Recurrent):
         self.num_layers, self.batch_first = num_layers, batch_first
         self.dropout, self.bidirectional = dropout, bidirectional
         self._directions = ("", "_reverse") if bidirectional else ("",)
+        start = uniform_start(hidden_size, generator=generator, device=device, dtype=dtype)
         for layer in range(num_layers):
             width = input_size if layer == 0 else hidden_size * len(self._directions)
             for direction in self._directions:
-                self._weights(f"_l{layer}{direction}", width, **place)
+                self._weights(f"_l{layer}{direction}", width, start)
 
     def _sequence(self, x: Tensor, given: States) -> tuple[Tensor, list[Tensor]]:
         """The outputs of the last layer, and the last states of all layers and directions."""
@@ -212,9 +204,10 @@ class RNN(RecurrentLayer):
         dtype: Any = None,
     ) -> None:
         self.cell, self.nonlinearity = plain_cell(nonlinearity, "RNN"), nonlinearity
-        place = {"generator": generator, "device": device, "dtype": dtype}
-        options = (num_layers, bias, batch_first, dropout, bidirectional)
-        self._build(input_size, hidden_size, *options, **place)
+        super().__init__(
+            input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional,
+            generator=generator, device=device, dtype=dtype,
+        )  # fmt: skip
 
     def forward(self, x: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
         output, (h,) = self._sequence(x, hx)
@@ -237,24 +230,6 @@ class LSTM(RecurrentLayer):
     """
 
     cell = LongShortTerm()
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        *,
-        generator: Generator | None = None,
-        device: Where = None,
-        dtype: Any = None,
-    ) -> None:
-        place = {"generator": generator, "device": device, "dtype": dtype}
-        options = (num_layers, bias, batch_first, dropout, bidirectional)
-        self._build(input_size, hidden_size, *options, **place)
 
     def forward(
         self, x: Tensor, hx: Sequence[Tensor] | None = None
@@ -279,24 +254,6 @@ class GRU(RecurrentLayer):
     """
 
     cell = Gated()
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        num_layers: int = 1,
-        bias: bool = True,
-        batch_first: bool = False,
-        dropout: float = 0.0,
-        bidirectional: bool = False,
-        *,
-        generator: Generator | None = None,
-        device: Where = None,
-        dtype: Any = None,
-    ) -> None:
-        place = {"generator": generator, "device": device, "dtype": dtype}
-        options = (num_layers, bias, batch_first, dropout, bidirectional)
-        self._build(input_size, hidden_size, *options, **place)
 
     def forward(self, x: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
         output, (h,) = self._sequence(x, hx)

@@ -10,6 +10,7 @@ from polyback.frontend.functions import expand_dims, squeeze
 from polyback.frontend.functions.creation import Where
 from polyback.frontend.nn.recurrence import Gated, LongShortTerm
 from polyback.frontend.nn.recurrent import Nonlinearity, Recurrent, States, plain_cell
+from polyback.frontend.nn.start import uniform_start
 from polyback.frontend.random import Generator
 from polyback.frontend.tensor import Tensor
 
@@ -17,9 +18,19 @@ from polyback.frontend.tensor import Tensor
 class RecurrentCell(Recurrent):
     """One step: (N, input_size), or (input_size,), with states (N, H), or (H,)."""
 
-    def _build(self, input_size: int, hidden_size: int, bias: bool, **place: Any) -> None:
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        bias: bool = True,
+        *,
+        generator: Generator | None = None,
+        device: Where = None,
+        dtype: Any = None,
+    ) -> None:
         self._start(input_size, hidden_size, bias)
-        self._weights("", input_size, **place)
+        start = uniform_start(hidden_size, generator=generator, device=device, dtype=dtype)
+        self._weights("", input_size, start)
 
     def _step(self, x: Tensor, given: States) -> list[Tensor]:
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
@@ -59,8 +70,9 @@ class RNNCell(RecurrentCell):
         dtype: Any = None,
     ) -> None:
         self.cell, self.nonlinearity = plain_cell(nonlinearity, "RNNCell"), nonlinearity
-        place = {"generator": generator, "device": device, "dtype": dtype}
-        self._build(input_size, hidden_size, bias, **place)
+        super().__init__(
+            input_size, hidden_size, bias, generator=generator, device=device, dtype=dtype
+        )
 
     def forward(self, x: Tensor, hx: Tensor | None = None) -> Tensor:
         return self._step(x, hx)[0]
@@ -80,19 +92,6 @@ class LSTMCell(RecurrentCell):
 
     cell = LongShortTerm()
 
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        *,
-        generator: Generator | None = None,
-        device: Where = None,
-        dtype: Any = None,
-    ) -> None:
-        place = {"generator": generator, "device": device, "dtype": dtype}
-        self._build(input_size, hidden_size, bias, **place)
-
     def forward(self, x: Tensor, hx: Sequence[Tensor] | None = None) -> tuple[Tensor, Tensor]:
         h, c = self._step(x, hx)
         return h, c
@@ -110,19 +109,6 @@ class GRUCell(RecurrentCell):
     """
 
     cell = Gated()
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        bias: bool = True,
-        *,
-        generator: Generator | None = None,
-        device: Where = None,
-        dtype: Any = None,
-    ) -> None:
-        place = {"generator": generator, "device": device, "dtype": dtype}
-        self._build(input_size, hidden_size, bias, **place)
 
     def forward(self, x: Tensor, hx: Tensor | None = None) -> Tensor:
         return self._step(x, hx)[0]

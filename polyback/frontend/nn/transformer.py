@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 from polyback.errors import InvalidArgument
 from polyback.frontend.functions import gelu, relu
@@ -24,21 +24,27 @@ Activation = str | Callable[[Tensor], Tensor]
 class TransformerLayer(Module):
     """What encoder and decoder layers share: the options, and the network at each place."""
 
-    linear1: Linear
-    dropout: Dropout
-    linear2: Linear
-    norm_first: bool
-    activation: Callable[[Tensor], Tensor]
+    attentions: ClassVar[tuple[str, ...]]  # the names of those before the network
+    norm1: LayerNorm
+    norm2: LayerNorm
+    dropout1: Dropout
+    dropout2: Dropout
 
-    def _network(
+    def __init__(
         self,
         d_model: int,
-        dim_feedforward: int,
-        dropout: float,
-        activation: Activation,
-        norm_first: bool,
-        bias: bool,
-        **place: Any,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: Activation = "relu",
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        *,
+        generator: Generator | None = None,
+        device: Where = None,
+        dtype: Any = None,
     ) -> None:
         known = {"relu": relu, "gelu": gelu}
         function = known.get(activation) if isinstance(activation, str) else activation
@@ -48,9 +54,21 @@ class TransformerLayer(Module):
                 f"function"
             )
         self.activation, self.norm_first = function, norm_first
-        self.linear1 = Linear(d_model, dim_feedforward, bias, **place)
+        place: dict[str, Any] = {"device": device, "dtype": dtype}
+        drawn: dict[str, Any] = {"generator": generator, **place}
+        for name in self.attentions:
+            attention = MultiheadAttention(
+                d_model, nhead, dropout, bias, batch_first=batch_first, **drawn
+            )
+            setattr(self, name, attention)
+        self.linear1 = Linear(d_model, dim_feedforward, bias, **drawn)
         self.dropout = Dropout(dropout)
-        self.linear2 = Linear(dim_feedforward, d_model, bias, **place)
+        self.linear2 = Linear(dim_feedforward, d_model, bias, **drawn)
+        parts = range(1, len(self.attentions) + 2)
+        for k in parts:
+            setattr(self, f"norm{k}", LayerNorm(d_model, layer_norm_eps, bias=bias, **place))
+        for k in parts:
+            setattr(self, f"dropout{k}", Dropout(dropout))
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.linear2(self.dropout(self.activation(self.linear1(x))))
@@ -85,31 +103,8 @@ class TransformerEncoderLayer(TransformerLayer):
     (5, 2, 8)
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: Activation = "relu",
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        *,
-        generator: Generator | None = None,
-        device: Where = None,
-        dtype: Any = None,
-    ) -> None:
-        place: dict[str, Any] = {"device": device, "dtype": dtype}
-        self.self_attn = MultiheadAttention(
-            d_model, nhead, dropout, bias, batch_first=batch_first, generator=generator, **place
-        )
-        options = (dropout, activation, norm_first, bias)
-        self._network(d_model, dim_feedforward, *options, generator=generator, **place)
-        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
-        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
-        self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
+    attentions = ("self_attn",)
+    self_attn: MultiheadAttention
 
     def forward(
         self,
@@ -143,33 +138,11 @@ class TransformerDecoderLayer(TransformerLayer):
     (5, 2, 8)
     """
 
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: Activation = "relu",
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        *,
-        generator: Generator | None = None,
-        device: Where = None,
-        dtype: Any = None,
-    ) -> None:
-        place: dict[str, Any] = {"device": device, "dtype": dtype}
-        attention: dict[str, Any] = {"batch_first": batch_first, "generator": generator, **place}
-        self.self_attn = MultiheadAttention(d_model, nhead, dropout, bias, **attention)
-        self.multihead_attn = MultiheadAttention(d_model, nhead, dropout, bias, **attention)
-        options = (dropout, activation, norm_first, bias)
-        self._network(d_model, dim_feedforward, *options, generator=generator, **place)
-        self.norm1 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
-        self.norm2 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
-        self.norm3 = LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
-        self.dropout1, self.dropout2 = Dropout(dropout), Dropout(dropout)
-        self.dropout3 = Dropout(dropout)
+    attentions = ("self_attn", "multihead_attn")
+    self_attn: MultiheadAttention
+    multihead_attn: MultiheadAttention
+    norm3: LayerNorm
+    dropout3: Dropout
 
     def forward(
         self,
