@@ -179,7 +179,11 @@ def test_random_normals(front: Front, dtype: DType) -> None:
 
 
 def train(front: Front, device: str, dtype: DType, adam: bool, steps: int = 30) -> list[float]:
-    """The losses of a small network with every layer that has state or random numbers."""
+    """The losses of a small network with every layer that has state or random numbers.
+
+    No bias in front of the batch norm: where all of a batch passes the ReLU its gradient is zero
+    but for rounding, and Adam would make whole steps of that rounding.
+    """
     pb = front.pb
     nn, generator = pb.nn, pb.random.Generator(11, device=device)
     options = {"device": device, "dtype": dtype}
@@ -188,7 +192,9 @@ def train(front: Front, device: str, dtype: DType, adam: bool, steps: int = 30) 
         nn.Linear(20, 24, generator=generator, **options),
         nn.LayerNorm(24, **options),
         nn.ReLU(),
-        nn.Residual(nn.Sequential(nn.Linear(24, 24, generator=generator, **options), nn.ReLU())),
+        nn.Residual(
+            nn.Sequential(nn.Linear(24, 24, bias=False, generator=generator, **options), nn.ReLU())
+        ),
         nn.BatchNorm1d(24, **options),
         nn.Dropout(0.1, generator=pb.random.Generator(5, device=device)),
         nn.Linear(24, 3, generator=generator, **options),
@@ -221,7 +227,7 @@ def test_training(front: Front, dtype: DType, adam: bool) -> None:
     got = np.array(train(front, front.device, dtype, adam))
     want = np.array(train(front, front.reference, dtype, adam))
     error = np.abs(got - want) / np.abs(want)
-    limit = 1e-4 if dtype is float32 else 1e-9
+    limit = 1e-5 if dtype is float32 else 1e-12
     if not bool(np.all(error <= limit)):
         step = int(np.argmax(~(error <= limit)))
         raise Mismatch(
