@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
+import pytest
 
 from polyback import scalar
 from polyback.device import Caps
-from polyback.dtype import DTYPES, DType, bool_
+from polyback.dtype import DTYPES, DType, bool_, float32, float64
 from polyback.program import Builder, Input, Program, Value
 from polyback.scalar import TABLE, Scalar
 from polyback_conformance import values
 from polyback_conformance.compare import Array, check_exact, check_ulp, flush
 from polyback_conformance.reference import exact_row, wide_row
+
+FLOATS: Final = pytest.mark.parametrize("dtype", [float32, float64], ids=str)
 
 # Rows of programs that have tests of their own in level 2.
 BUILDING_BLOCKS: Final = (scalar.CONST, scalar.IOTA, scalar.CAST)

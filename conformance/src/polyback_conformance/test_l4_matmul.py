@@ -7,6 +7,7 @@ import pytest
 
 from polyback.dtype import DTYPES, DType
 from polyback_conformance import values
+from polyback_conformance.cases import FLOATS
 from polyback_conformance.compare import Array, check_exact, check_sum
 from polyback_conformance.lab import Done, Given, Lab
 from polyback_conformance.layouts import CONTIGUOUS, OFFSET, inputs_for, outputs_for
@@ -14,8 +15,6 @@ from polyback_conformance.reference import matmul_wide
 
 pytestmark = pytest.mark.conformance_level(4)
 BY_DTYPE = pytest.mark.parametrize("dtype", DTYPES, ids=str)
-FLOATS = pytest.mark.parametrize("dtype", [d for d in DTYPES if d.name in ("float32", "float64")],
-                                 ids=str)  # fmt: skip
 EDGES = (1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65)
 
 

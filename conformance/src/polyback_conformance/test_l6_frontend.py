@@ -15,13 +15,13 @@ import pytest
 from polyback.dtype import DType, float32, float64
 from polyback.scalar import Scalar
 from polyback_conformance import gradients
-from polyback_conformance.compare import Mismatch, check_exact, check_sum, check_ulp
-from polyback_conformance.front import Front
+from polyback_conformance.cases import FLOATS
+from polyback_conformance.compare import Mismatch, check_exact, check_ulp
+from polyback_conformance.front import Front, check_losses
 
 pytestmark = pytest.mark.conformance_level(6)
 
 GRADIENT_LIMIT = 64.0
-FLOATS = pytest.mark.parametrize("dtype", [float32, float64], ids=str)
 
 
 def row_gradients(
@@ -115,21 +115,9 @@ STRUCTURED: dict[str, Callable[[Any, Any], Any]] = {
 
 @pytest.mark.parametrize("name", sorted(STRUCTURED))
 def test_structured_gradient(front: Front, name: str) -> None:
-    """Reductions, products, movement: float32 on the device against the float64 reference."""
-    pb, body = front.pb, STRUCTURED[name]
-    x = front.lab.rng("structured").normal(0, 1, (4, 6)).astype(np.float32)
-
-    def loss(t: Any) -> Any:
-        y = body(pb, t)
-        weights = np.linspace(-1, 1, y.size).reshape(y.shape)
-        return pb.sum(y * pb.asarray(weights.astype(y.dtype.numpy), device=y.device))
-
-    got = pb.grad(loss)(front.tensor(x)).numpy()
-    want = pb.grad(loss)(front.tensor(x.astype(np.float64), device=front.reference)).numpy()
-    magnitude = np.abs(want) + np.abs(want).max() + 1
-    check_sum(got, want, magnitude, 24, float32, f"gradient through {name}", relaxed=4)
-    if "float64" in front.lab.caps.matmul:
-        pb.testing.check_grad(lambda t: body(pb, t), front.tensor(x[:3, :4].astype(np.float64)))
+    """Reductions, products, movement."""
+    x = front.lab.rng("structured").normal(0, 1, (4, 6))
+    front.check_gradients(STRUCTURED[name], x, name)
 
 
 # --- random numbers -------------------------------------------------------------------------------
@@ -207,16 +195,7 @@ def train(front: Front, device: str, dtype: DType, adam: bool, steps: int = 30) 
     rng = np.random.default_rng(3)
     x = rng.normal(0, 1, (64, 4, 5))
     labels = (x.reshape(64, 20) @ rng.normal(0, 1, (20, 3))).argmax(1)
-    inputs = pb.asarray(x.astype(dtype.numpy), device=device)
-    targets, criterion = pb.asarray(labels, device=device), nn.CrossEntropyLoss()
-    losses = []
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss = criterion(model(inputs), targets)
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss))
-    return losses
+    return front.train(model, optimizer, x, labels, device, dtype, steps)
 
 
 @pytest.mark.parametrize("adam", [False, True], ids=["sgd", "adam"])
@@ -224,17 +203,9 @@ def train(front: Front, device: str, dtype: DType, adam: bool, steps: int = 30) 
 def test_training(front: Front, dtype: DType, adam: bool) -> None:
     """Thirty steps: the losses are the reference's, and they fall."""
     front.need(dtype)
-    got = np.array(train(front, front.device, dtype, adam))
-    want = np.array(train(front, front.reference, dtype, adam))
-    error = np.abs(got - want) / np.abs(want)
-    limit = 1e-5 if dtype is float32 else 1e-12
-    if not bool(np.all(error <= limit)):
-        step = int(np.argmax(~(error <= limit)))
-        raise Mismatch(
-            f"step {step}: loss {got[step]!r}, reference {want[step]!r}: relative error "
-            f"{error[step]:.3g}, limit {limit}\nlosses    {got.tolist()}\nreference {want.tolist()}"
-        )
-    assert got[-1] < 0.6 * got[0], f"the loss does not fall: {got.tolist()}"
+    got = train(front, front.device, dtype, adam)
+    want = train(front, front.reference, dtype, adam)
+    check_losses(got, want, 1e-5 if dtype is float32 else 1e-12, fall=0.6)
 
 
 def test_nothing_fell_back(front: Front) -> None:

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from polyback.dtype import DType, float32, float64
-from polyback_conformance.compare import Mismatch, check_exact, check_sum
-from polyback_conformance.front import Front
+from polyback.dtype import DType, float32
+from polyback_conformance.cases import FLOATS
+from polyback_conformance.compare import check_exact
+from polyback_conformance.front import Front, check_losses
 
 pytestmark = pytest.mark.conformance_level(6)
-
-FLOATS = pytest.mark.parametrize("dtype", [float32, float64], ids=str)
 
 
 def _weight(pb: Any, x: Any, *shape: int) -> Any:
@@ -51,24 +50,9 @@ CASES: dict[str, Callable[[Any, Any], Any]] = {
 
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_values_and_gradients(front: Front, name: str) -> None:
-    """float32 on the device against the float64 reference; differences in float64 on the device."""
-    pb, body = front.pb, CASES[name]
-    x = front.lab.rng("networks").normal(0, 1, (4, 6)).astype(np.float32)
-
-    def loss(t: Any) -> Any:
-        y = body(pb, t)
-        weights = np.linspace(-1, 1, y.size).reshape(y.shape)
-        return pb.sum(y * pb.asarray(weights.astype(y.dtype.numpy), device=y.device))
-
-    mine = front.tensor(x)
-    exact = front.tensor(x.astype(np.float64), device=front.reference)
-    for what, run in (("value", lambda t: body(pb, t)), ("gradient", pb.grad(loss))):
-        got, want = run(mine).numpy(), run(exact).numpy()
-        magnitude = np.abs(want) + np.abs(want).max() + 1
-        check_sum(got, want, magnitude, 24, float32, f"{what} of {name}", relaxed=4)
-    if "float64" in front.lab.caps.matmul:
-        small = front.tensor(x[:4, :4].astype(np.float64))
-        pb.testing.check_grad(lambda t: body(pb, t), small)
+    """Whether the device offers the features or not."""
+    x = front.lab.rng("networks").normal(0, 1, (4, 6))
+    front.check_gradients(CASES[name], x, name)
 
 
 def test_places(front: Front) -> None:
@@ -106,30 +90,13 @@ def train(front: Front, device: str, dtype: DType, steps: int = 12) -> list[floa
     rng = np.random.default_rng(5)
     x = rng.normal(0, 1, (24, 1, 10, 8))
     labels = np.stack([x[:, 0, :4].sum((1, 2)), x[:, 0, 4:].sum((1, 2)), x[:, 0, :, 3].sum(1)], 1)
-    inputs = pb.asarray(x.astype(dtype.numpy), device=device)
-    targets, criterion = pb.asarray(labels.argmax(1), device=device), nn.CrossEntropyLoss()
-    losses = []
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss = criterion(model(inputs), targets)
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss))
-    return losses
+    return front.train(model, optimizer, x, labels.argmax(1), device, dtype, steps)
 
 
 @FLOATS
 def test_training(front: Front, dtype: DType) -> None:
     """Twelve steps: the losses are the reference's, and they fall."""
     front.need(dtype)
-    got = np.array(train(front, front.device, dtype))
-    want = np.array(train(front, front.reference, dtype))
-    error = np.abs(got - want) / np.abs(want)
-    limit = 1e-3 if dtype is float32 else 1e-9
-    if not bool(np.all(error <= limit)):
-        step = int(np.argmax(~(error <= limit)))
-        raise Mismatch(
-            f"step {step}: loss {got[step]!r}, reference {want[step]!r}: relative error "
-            f"{error[step]:.3g}, limit {limit}\nlosses    {got.tolist()}\nreference {want.tolist()}"
-        )
-    assert got[-1] < 0.7 * got[0], f"the loss does not fall: {got.tolist()}"
+    got = train(front, front.device, dtype)
+    want = train(front, front.reference, dtype)
+    check_losses(got, want, 1e-3 if dtype is float32 else 1e-9, fall=0.7)

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from polyback.dtype import DTYPES, DType, float32, int32
+from polyback.dtype import DType, float32, int32
 from polyback.errors import InvalidArgument
 from polyback.features import Window
 from polyback.view import Shape
 from polyback_conformance import values, windows
+from polyback_conformance.cases import FLOATS
 from polyback_conformance.compare import Array, check_sum, widen
 from polyback_conformance.lab import Given, Lab
 from polyback_conformance.layouts import (
@@ -28,9 +29,6 @@ from polyback_conformance.windows import Geometry, random_geometry
 
 pytestmark = pytest.mark.conformance_level(7)
 
-FLOATS = pytest.mark.parametrize(
-    "dtype", [d for d in DTYPES if d.name in ("float32", "float64")], ids=str
-)
 WAYS = pytest.mark.parametrize("way", ["conv2d", "conv2d_input", "conv2d_weight"])
 SAME = Window(padding=(1, 1))
 CHOSEN = (

@@ -13,6 +13,7 @@ from polyback.errors import InvalidArgument
 from polyback.features import Window
 from polyback.view import Shape
 from polyback_conformance import values
+from polyback_conformance.cases import FLOATS
 from polyback_conformance.compare import check_exact, check_sum, widen
 from polyback_conformance.lab import Given, Lab
 from polyback_conformance.layouts import (
@@ -26,10 +27,6 @@ from polyback_conformance.offers import offered
 from polyback_conformance.windows import Geometry, Pair, random_geometry
 
 pytestmark = pytest.mark.conformance_level(7)
-
-FLOATS = pytest.mark.parametrize(
-    "dtype", [d for d in DTYPES if d.name in ("float32", "float64")], ids=str
-)
 
 
 def pooling(

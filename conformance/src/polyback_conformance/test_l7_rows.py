@@ -12,6 +12,7 @@ from polyback.dtype import DTYPES, DType, float32, int32
 from polyback.errors import InvalidArgument
 from polyback.view import Shape
 from polyback_conformance import values
+from polyback_conformance.cases import FLOATS
 from polyback_conformance.compare import FORMATS, Array, check_units, k_limit, widen
 from polyback_conformance.lab import Given, Lab
 from polyback_conformance.layouts import CONTIGUOUS, ONE_ROW, Layout, inputs_for, outputs_for
@@ -19,9 +20,6 @@ from polyback_conformance.offers import offered
 
 pytestmark = pytest.mark.conformance_level(7)
 
-FLOATS = pytest.mark.parametrize(
-    "dtype", [d for d in DTYPES if d.name in ("float32", "float64")], ids=str
-)
 LOG = pytest.mark.parametrize("log", [False, True], ids=["plain", "log"])
 SHAPES: tuple[Shape, ...] = (
     (1,), (7,), (33,), (4, 5), (17, 31), (3, 1, 6), (2, 3, 4, 2), (0, 4), (3, 0, 2), (130, 9),
