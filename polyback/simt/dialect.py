@@ -14,6 +14,14 @@ from typing import Final, final
 from polyback.dtype import DTYPES, DType
 
 UNSIGNED: Final = {1: "u8", 2: "u16", 4: "u32", 8: "u64"}  # by size in bytes
+# Functions of scalar.py by C's names, for a language that overloads them for float and double.
+_AS_IN_C: Final = (
+    "sqrt", "hypot", "exp", "expm1", "log", "log1p", "log2", "log10", "erf", "sin", "cos", "tan",
+    "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "floor",
+    "ceil", "trunc", "copysign", "nextafter", "isnan", "isinf", "isfinite", "signbit", "pow",
+    "fma",
+)  # fmt: skip
+C_MATH: Final = {name: name for name in _AS_IN_C} | {"abs": "fabs", "round": "rint"}
 PARTS: Final = {"c64": "f32", "c128": "f64"}  # of a complex number: real and imaginary
 
 

@@ -9,17 +9,8 @@ from polyback.simt.driver import Kernel
 from polyback.simt.reduce import HEAD, Frame
 from polyback.simt.teams import fold
 
-GPU_ROWS: Final = Template(
-    HEAD
-    + """\
-${cells}
-    ${index} j = (${index})${group};
-    int id = ${local_id}, team = ${size}, count = 0;
-${decode_kept}
-    ${T} high = ${identity}, middle = ${identity}, low = ${identity};
-    for (${index} r = start + id; r < stop; r += ${size}) {
-${decode_reduced}
-${body}
+# The end of a loop over elements: three levels of sums, so that no sum is long (see ``reduce.py``).
+_CHAIN: Final = """\
         low = ${combine_low};
         if (++count % ${chain} == 0) {
             middle = ${combine_middle_low};
@@ -32,6 +23,22 @@ ${body}
     }
     middle = ${combine_middle_low};
     high = ${combine_high_middle};
+"""
+
+GPU_ROWS: Final = Template(
+    HEAD
+    + """\
+${cells}
+    ${index} j = (${index})${group};
+    int id = ${local_id}, team = ${size}, count = 0;
+${decode_kept}
+    ${T} high = ${identity}, middle = ${identity}, low = ${identity};
+    for (${index} r = start + id; r < stop; r += ${size}) {
+${decode_reduced}
+${body}
+"""
+    + _CHAIN
+    + """\
 ${fold}
     if (id == 0) out[q + ${at_result}] = high;
 }
@@ -49,18 +56,9 @@ ${decode_kept}
     for (${index} r = start; r < stop; r++) {
 ${decode_reduced}
 ${body}
-        low = ${combine_low};
-        if (++count % ${chain} == 0) {
-            middle = ${combine_middle_low};
-            low = ${identity};
-            if (count % ${chain2} == 0) {
-                high = ${combine_high_middle};
-                middle = ${identity};
-            }
-        }
-    }
-    middle = ${combine_middle_low};
-    high = ${combine_high_middle};
+"""
+    + _CHAIN
+    + """\
     out[q + ${at_result}] = high;
 }
 """

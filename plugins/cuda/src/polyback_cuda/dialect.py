@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from polyback.simt.dialect import Dialect
+from polyback.simt.dialect import C_MATH, Dialect
 
 # Contraction is off (-fmad=false in compiler.py): a * b + c rounds twice, as the host's arithmetic
 # does, so that random numbers have the same bits everywhere. Matrix products ask for fma by name.
@@ -23,16 +23,6 @@ TYPES: Final = {
     "f16": "unsigned short", "bf16": "unsigned short", "f32": "float", "f64": "double",
     "c64": "float2", "c128": "double2",
 }  # fmt: skip
-# All are overloaded for float and double.
-# Largest errors by NVIDIA's table, in ULP of float32: tan and acosh 4, atan2, hypot, sinh, asinh,
-# atanh 3, pow 4, the rest at most 2.
-_SAME: Final = (
-    "sqrt", "hypot", "exp", "expm1", "log", "log1p", "log2", "log10", "erf", "sin", "cos", "tan",
-    "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "floor",
-    "ceil", "trunc", "copysign", "nextafter", "isnan", "isinf", "isfinite", "signbit", "pow",
-    "fma",
-)  # fmt: skip
-FLOAT: Final = {name: name for name in _SAME} | {"abs": "fabs", "round": "rint"}
 
 
 def dialect() -> Dialect:
@@ -58,7 +48,9 @@ def dialect() -> Dialect:
             "f32": "__uint_as_float", "u32": "__float_as_uint",
             "f64": "__longlong_as_double", "u64": "(unsigned long long)__double_as_longlong",
         },
-        builtins={"f32": FLOAT, "f64": FLOAT},
+        # Largest errors by NVIDIA's table, in ULP of float32: tan and acosh 4, atan2, hypot, sinh,
+        # asinh, atanh 3, pow 4, the rest at most 2.
+        builtins={"f32": C_MATH, "f64": C_MATH},
         multiply_add="fma({a}, {b}, {c})",
         shuffle="__shfl_sync(0xffffffffu, {x}, {n})",
         warp=32,

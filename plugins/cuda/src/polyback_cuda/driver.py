@@ -11,7 +11,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import struct
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,11 +20,10 @@ import numpy as np
 
 from polyback.device import DeviceInfo, Operand
 from polyback.errors import PolybackError
-from polyback.features import MemoryStats
 from polyback.simt.driver import Kernel, Triple
 from polyback.simt.geometry import Machine
-from polyback.simt.pool import Buffer, Pool
-from polyback.simt.status import Status
+from polyback.simt.pool import Buffer
+from polyback.simt.pooled import PooledDriver
 from polyback_cuda.compiler import Compiler
 from polyback_cuda.cublas import Cublas, plan
 from polyback_cuda.staging import Staging
@@ -106,7 +104,7 @@ def traits_of(cuda: Any, device: Any) -> Traits:
 
 
 @final
-class CudaDriver:
+class CudaDriver(PooledDriver):
     """One opened device. ``cuda`` is what :func:`load` returns, or stands in for it;
     ``make_compiler`` is given the architecture."""
 
@@ -117,11 +115,8 @@ class CudaDriver:
         self.device = cuda.Device(index)
         self.traits = traits_of(cuda, self.device)
         self.compiler = make_compiler(self.traits.architecture)
-        self._lock, self._status = threading.RLock(), Status("cuda", self.device.name())
         limit = memory_limit or self.device.total_memory()
-        self._pool = Pool(
-            "cuda", limit, self.traits.max_allocation, self._lock, self._take, self._give
-        )
+        super().__init__("cuda", self.device.name(), limit, self.traits.max_allocation)
         self._modules: dict[str, Any] = {}  # loaded sources: kernels of one source share it
         self._owned: dict[int, Any] = {}  # all memory by address: none may die outside the context
         self._context = primary_context(cuda, index)
@@ -131,45 +126,25 @@ class CudaDriver:
 
     # --- memory --------------------------------------------------------------------------------
 
-    def allocate(self, nbytes: int) -> Buffer:
-        """From the pool, else from the device."""
-        self._status.check()
-        return self._pool.allocate(nbytes)
-
     def _take(self, room: int) -> int:
         memory = self._run(self._cuda.mem_alloc, room)
         self._owned[int(memory)] = memory
         return int(memory)
 
-    def _give(self, addresses: Sequence[int]) -> None:
-        """After the work that may still use them."""
-
+    def _give(self, handles: Sequence[int]) -> None:
         def release() -> None:
             self._stream.synchronize()
-            for address in addresses:
+            for address in handles:
                 self._owned.pop(address).free()
 
         self._run(release)
 
-    def free(self, buffer: Buffer) -> None:
-        """Into the pool."""
-        self._pool.free(buffer)
-
-    def upload(self, buffer: Buffer, offset: int, source: memoryview) -> None:
+    def _copy_in(self, handle: int, offset: int, source: Any) -> None:
         """Returns when the source is read, which is before the copy."""
-        self._status.check()
-        address = self._pool.handle(buffer, offset, source.nbytes)
-        if source.nbytes:
-            data = np.frombuffer(source, np.uint8)
-            self._run(self._staging.upload, address + offset, data)
+        self._run(self._staging.upload, handle + offset, source)
 
-    def download(self, buffer: Buffer, offset: int, target: memoryview) -> None:
-        """Waits for everything queued before."""
-        self._status.check()
-        address = self._pool.handle(buffer, offset, target.nbytes)
-        if target.nbytes:
-            data = np.frombuffer(target, np.uint8)
-            self._run(self._staging.download, address + offset, data)
+    def _copy_out(self, handle: int, offset: int, target: Any) -> None:
+        self._run(self._staging.download, handle + offset, target)
 
     def constants(self, words: Sequence[int]) -> Buffer:
         """Queued like any upload, so nothing waits."""
@@ -178,16 +153,6 @@ class CudaDriver:
         self._pool.free_with(buffer)
         self.upload(buffer, 0, data.data.cast("B"))
         return buffer
-
-    def memory_stats(self) -> MemoryStats:
-        """Bytes that the device gave us."""
-        self._status.check()
-        return self._pool.stats()
-
-    def trim(self) -> None:
-        """Give the pool back."""
-        self._status.check()
-        self._pool.trim()
 
     # --- kernels -------------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from polyback.simt.dialect import Dialect, Wide
+from polyback.simt.dialect import C_MATH, Dialect, Wide
 from polyback_opencl import repairs
 
 # Contraction is off: a * b + c rounds twice, as the host's arithmetic does, so that random numbers
@@ -19,42 +19,6 @@ TYPES: Final = {
     "f16": "ushort", "bf16": "ushort", "f32": "float", "f64": "double",
     "c64": "float2", "c128": "double2",
 }  # fmt: skip
-_SAME: Final = [
-    "sqrt",
-    "hypot",
-    "exp",
-    "expm1",
-    "log",
-    "log1p",
-    "log2",
-    "log10",
-    "erf",
-    "sin",
-    "cos",
-    "tan",
-    "asin",
-    "acos",
-    "atan",
-    "atan2",
-    "sinh",
-    "cosh",
-    "tanh",
-    "asinh",
-    "acosh",
-    "atanh",
-    "floor",
-    "ceil",
-    "trunc",
-    "copysign",
-    "nextafter",
-    "isnan",
-    "isinf",
-    "isfinite",
-    "signbit",
-    "pow",
-    "fma",
-]
-FLOAT: Final = {name: name for name in _SAME} | {"abs": "fabs", "round": "rint"}
 
 
 def dialect(*, double: bool, is_cpu: bool, is_pocl: bool = True) -> Dialect:
@@ -88,7 +52,7 @@ def dialect(*, double: bool, is_cpu: bool, is_pocl: bool = True) -> Dialect:
         types=TYPES,
         suffixes={"f32": "f", "i64": "L", "u32": "u", "u64": "UL"},
         reinterpret={"f32": "as_float", "u32": "as_uint", "f64": "as_double", "u64": "as_ulong"},
-        builtins={"f32": FLOAT, "f64": FLOAT},
+        builtins={"f32": C_MATH, "f64": C_MATH},
         helpers=repairs.SCALAR if is_pocl else {},
         multiply_add="({a} * {b} + {c})" if is_cpu else "fma({a}, {b}, {c})",
         contract="#pragma OPENCL FP_CONTRACT ON" if is_cpu else "",

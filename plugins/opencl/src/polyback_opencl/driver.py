@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,12 +21,11 @@ import numpy as np
 from polyback.device import DeviceInfo
 from polyback.dtype import dtype_of
 from polyback.errors import CompileError, PolybackError
-from polyback.features import MemoryStats
 from polyback.simt.cache import BinaryCache, key
 from polyback.simt.driver import Kernel, Triple
 from polyback.simt.geometry import Machine
-from polyback.simt.pool import Buffer, Pool
-from polyback.simt.status import Status
+from polyback.simt.pool import Buffer
+from polyback.simt.pooled import PooledDriver
 from polyback_opencl import prototypes
 from polyback_opencl.cache import default_folder
 
@@ -118,18 +116,15 @@ def traits_of(device: Any) -> Traits:
 
 
 @final
-class OpenclDriver:
+class OpenclDriver(PooledDriver):
     """One opened device."""
 
     def __init__(self, device: Any, memory_limit: int = 0) -> None:
         self.device, self.traits = device, traits_of(device)
         self._context = cl.Context([device])
         self._queue = cl.CommandQueue(self._context)
-        self._lock, self._status = threading.RLock(), Status("opencl", device.name)
         limit = memory_limit or device.global_mem_size
-        self._pool = Pool(
-            "opencl", limit, self.traits.max_allocation, self._lock, self._take, self._give
-        )
+        super().__init__("opencl", device.name, limit, self.traits.max_allocation)
         self._programs: dict[str, Any] = {}  # built sources: kernels of one source share it
         self._options = [*STANDARD, *[CORRECT_DIVISION] * self.traits.correct_division]
         own = device.platform.name.strip() not in KEEPS_BINARIES
@@ -138,11 +133,6 @@ class OpenclDriver:
 
     # --- memory --------------------------------------------------------------------------------
 
-    def allocate(self, nbytes: int) -> Buffer:
-        """From the pool, else from the device."""
-        self._status.check()
-        return self._pool.allocate(nbytes)
-
     def _take(self, room: int) -> Any:
         make = cl.mem_flags.READ_WRITE
         return self._guarded(lambda: cl.Buffer(self._context, make, room))
@@ -150,25 +140,11 @@ class OpenclDriver:
     def _give(self, handles: Sequence[Any]) -> None:
         """The last reference goes; the driver keeps memory that queued work still uses."""
 
-    def free(self, buffer: Buffer) -> None:
-        """Into the pool."""
-        self._pool.free(buffer)
+    def _copy_in(self, handle: Any, offset: int, source: Any) -> None:
+        self._guarded(lambda: cl.enqueue_copy(self._queue, handle, source, dst_offset=offset))
 
-    def upload(self, buffer: Buffer, offset: int, source: memoryview) -> None:
-        """Waits until the source is read."""
-        self._status.check()
-        handle = self._pool.handle(buffer, offset, source.nbytes)
-        if source.nbytes:
-            data = np.frombuffer(source, np.uint8)
-            self._guarded(lambda: cl.enqueue_copy(self._queue, handle, data, dst_offset=offset))
-
-    def download(self, buffer: Buffer, offset: int, target: memoryview) -> None:
-        """Waits for everything queued before."""
-        self._status.check()
-        handle = self._pool.handle(buffer, offset, target.nbytes)
-        if target.nbytes:
-            data = np.frombuffer(target, np.uint8)
-            self._guarded(lambda: cl.enqueue_copy(self._queue, data, handle, src_offset=offset))
+    def _copy_out(self, handle: Any, offset: int, target: Any) -> None:
+        self._guarded(lambda: cl.enqueue_copy(self._queue, target, handle, src_offset=offset))
 
     def host_view(self, buffer: Buffer) -> memoryview:
         """The bytes where they lie; only for a device that computes in the host's memory."""
@@ -213,16 +189,6 @@ class OpenclDriver:
         return self._guarded(
             lambda: Buffer(cl.Buffer(self._context, flags, hostbuf=data), data.nbytes, 0)
         )
-
-    def memory_stats(self) -> MemoryStats:
-        """Bytes that the device gave us."""
-        self._status.check()
-        return self._pool.stats()
-
-    def trim(self) -> None:
-        """Give the pool back."""
-        self._status.check()
-        self._pool.trim()
 
     # --- kernels -------------------------------------------------------------------------------
 

@@ -13,20 +13,8 @@ from typing import Final
 _FLOATS: Final = {"float": "int", "float16": "int16", "double": "int", "double8": "long8"}
 _ONE: Final = (
     *("sqrt", "exp", "exp2", "expm1", "log", "log1p", "log2", "log10", "erf", "fabs"),
-    *(
-        "sin",
-        "cos",
-        "tan",
-        "asin",
-        "acos",
-        "atan",
-        "sinh",
-        "cosh",
-        "tanh",
-        "asinh",
-        "acosh",
-        "atanh",
-    ),
+    *("sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh"),
+    *("asinh", "acosh", "atanh"),
     *("floor", "ceil", "trunc", "rint"),
 )
 _TWO: Final = ("pow", "hypot", "atan2", "fmod", "copysign", "nextafter")
