@@ -221,3 +221,44 @@ def test_modifying_what_no_gradient_needs_is_fine(device: str) -> None:
     y.backward()
     assert w.grad is not None
     assert w.grad.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: pb.sum(x, axis=()),
+        lambda x: pb.max(x, axis=(), keepdims=True),
+        lambda x: pb.all(x > 0, axis=()) | (x > 0),
+        lambda x: pb.sum(x[0, 0]),
+        lambda x: pb.roll(x, 0, axis=0),
+        lambda x: pb.roll(x[:0], 3),
+        lambda x: pb.repeat(x, 1, axis=0),
+        lambda x: pb.repeat(x[:1, :1], 3, axis=0),
+        lambda x: pb.tile(x, (1, 1)),
+        lambda x: pb.diff(x, n=0),
+        lambda x: pb.fft.fftshift(x, axes=()),
+        lambda x: pb.linalg.matrix_power(x, 1),
+        lambda x: pb.linalg.matrix_power(x, 0),
+    ],
+)
+def test_what_is_computed_has_memory_of_its_own(
+    device: str, f: Callable[[pb.Tensor], pb.Tensor]
+) -> None:
+    x = pb.asarray([[1.0, 2.0], [3.0, 4.0]], device=device)
+    y = f(x)
+    y[...] = pb.zeros_like(y)
+    assert x.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert not pb.any(y)
+
+
+def test_each_gradient_has_memory_of_its_own(device: str) -> None:
+    a, b = (pb.ones(2, device=device, requires_grad=True) for _ in range(2))
+    given = pb.ones(2, device=device)
+    (a + b).backward(given)
+    assert a.grad is not None
+    assert b.grad is not None
+    a.grad *= 3.0
+    assert (a.grad.tolist(), b.grad.tolist(), given.tolist()) == ([3.0] * 2, [1.0] * 2, [1.0] * 2)
+    both = pb.grad(lambda p, q: pb.sum(p + q), argnums=(0, 1))(a.detach(), b.detach())
+    both[0][0] = 5.0
+    assert both[1].tolist() == [1.0, 1.0]

@@ -193,6 +193,24 @@ def backward(
     return sums
 
 
+def settled(gradients: Iterable[Tensor], cotangent: Tensor) -> list[Tensor]:
+    """``gradients`` to be handed out: where several, or one and ``cotangent``, are the same memory,
+    or elements of one are, they are copied, so that each may be written to in place."""
+    from polyback.frontend.functions.elementwise import copied
+
+    taken, result = {_memory(cotangent)}, []
+    for g in gradients:
+        if g.edge is None and (_memory(g) in taken or g.array.view.has_overlap):
+            g = copied(g)
+        taken.add(_memory(g))
+        result.append(g)
+    return result
+
+
+def _memory(x: Tensor) -> int:
+    return id(x.array.pending or x.array.storage)
+
+
 def _unbroadcast(gradient: Tensor, shape: tuple[int, ...] | None) -> Tensor:
     """Sum over the axes that broadcasting added or stretched; repeat where a rule gave less."""
     if shape is None or gradient.shape == shape:

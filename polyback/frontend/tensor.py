@@ -11,7 +11,7 @@ from polyback import frontend
 from polyback.array import Array, from_numpy
 from polyback.dtype import DType
 from polyback.errors import DTypeError, GradientError, InvalidArgument, ShapeError
-from polyback.frontend.autograd import Node, backward, set_grad_enabled
+from polyback.frontend.autograd import Node, backward, set_grad_enabled, settled
 from polyback.frontend.operators import Operators
 from polyback.runtime import Device, device
 from polyback.scalar import Scalar
@@ -200,7 +200,8 @@ class Tensor(Operators):
             raise ShapeError(f"[backward] gradient is {gradient.shape}; want {self.shape}")
         with set_grad_enabled(create_graph):
             found = backward([(self, gradient)], release=not (retain_graph or create_graph))
-            for leaf, part in found.values():
+            parts = settled((part for _, part in found.values()), gradient)
+            for (leaf, _), part in zip(found.values(), parts, strict=True):
                 leaf.grad = part if leaf.grad is None else leaf.grad + part
 
     # --- the hook of rows ------------------------------------------------------------------------

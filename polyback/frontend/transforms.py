@@ -12,7 +12,14 @@ from typing import Any, final
 
 from polyback.array import Array
 from polyback.errors import DTypeError, GradientError, ShapeError
-from polyback.frontend.autograd import backward, fitting, push_forward, set_grad_enabled, subgraph
+from polyback.frontend.autograd import (
+    backward,
+    fitting,
+    push_forward,
+    set_grad_enabled,
+    settled,
+    subgraph,
+)
 from polyback.frontend.functions import ones_like, zeros_like
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
@@ -53,7 +60,7 @@ def _pull(
     for x in inputs:
         known = found.get(id(x.edge))
         gradients.append(zeros_like(x) if known is None else known[1])
-    return gradients, outer
+    return settled(gradients, cotangent), outer
 
 
 def _positions(argnums: int | Sequence[int], count: int, what: str) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from polyback.errors import InvalidArgument
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.arithmetic import subtract
+from polyback.frontend.functions.elementwise import apart
 from polyback.frontend.functions.joining import concat
 from polyback.frontend.tensor import Tensor
 from polyback.view import normalize_axis
@@ -36,4 +37,4 @@ def diff(
     before = (slice(None),) * spot
     for _ in range(n):
         result = subtract(result[(*before, slice(1, None))], result[(*before, slice(None, -1))])
-    return result
+    return apart(result, x)

@@ -219,6 +219,13 @@ def copied(x: Tensor) -> Tensor:
     return Tensor(x.array.copy()) if x.edge is None else apply(POSITIVE, x)
 
 
+def apart(result: Tensor, x: Tensor) -> Tensor:
+    """``result``, copied where it is ``x`` or a view of it: what is computed has memory of its own,
+    so that a write in place to one never reaches the other."""
+    same = result is x or result.array.storage is x.array.storage
+    return copied(result) if same else result
+
+
 def astype(x: Tensor, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Tensor:
     """``x`` converted to ``dtype``; float to int truncates. Differentiable between float types.
 

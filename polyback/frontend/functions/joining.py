@@ -11,7 +11,7 @@ from polyback.dtype import int64
 from polyback.errors import DTypeError, InvalidArgument, ShapeError
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.creation import full, zeros
-from polyback.frontend.functions.elementwise import cast, result_type
+from polyback.frontend.functions.elementwise import apart, cast, copied, result_type
 from polyback.frontend.functions.gathering import Scatter, take
 from polyback.frontend.functions.searching import running_sum
 from polyback.frontend.functions.shape import broadcast_to, expand_dims, moveaxis, reshape
@@ -123,20 +123,21 @@ def roll(
     """
     check_tensors("roll", x)
     if axis is None:
-        return reshape(roll(reshape(x, -1), shift, axis=0), x.shape) if x.size else x
+        return reshape(roll(reshape(x, -1), shift, axis=0), x.shape) if x.size else copied(x)
     shifts = list(shift) if isinstance(shift, Sequence) else [shift]
     axes = list(axis) if isinstance(axis, Sequence) else [axis] * len(shifts)
     shifts = shifts * len(axes) if len(shifts) == 1 else shifts
     if len(shifts) != len(axes):
         raise InvalidArgument(f"[roll] {len(shifts)} shifts for {len(axes)} axes; want one each")
+    y = x
     for s, a in zip(shifts, axes, strict=True):
         spot = normalize_axis(a, x.ndim, "roll")
         n = x.shape[spot]
         cut = -s % n if n else 0
         if cut:
             before = (slice(None),) * spot
-            x = concat([x[(*before, slice(cut, None))], x[(*before, slice(0, cut))]], axis=spot)
-    return x
+            y = concat([y[(*before, slice(cut, None))], y[(*before, slice(0, cut))]], axis=spot)
+    return apart(y, x)
 
 
 def tile(x: Tensor, repetitions: Sequence[int], /) -> Tensor:
@@ -154,7 +155,7 @@ def tile(x: Tensor, repetitions: Sequence[int], /) -> Tensor:
     spread = tuple(n for pair in zip(times, sizes, strict=True) for n in pair)
     halves = tuple(n for size in sizes for n in (1, size))
     result = broadcast_to(reshape(x, halves), spread)
-    return reshape(result, tuple(a * b for a, b in zip(times, sizes, strict=True)))
+    return apart(reshape(result, tuple(a * b for a, b in zip(times, sizes, strict=True))), x)
 
 
 def repeat(x: Tensor, repeats: int | Tensor, /, *, axis: int | None = None) -> Tensor:
@@ -184,7 +185,8 @@ def repeat(x: Tensor, repeats: int | Tensor, /, *, axis: int | None = None) -> T
         repeats = int(repeats)
     sizes = (*x.shape[: spot + 1], repeats, *x.shape[spot + 1 :])
     wide = broadcast_to(expand_dims(x, spot + 1), check_shape(sizes, "repeat"))
-    return reshape(wide, (*x.shape[:spot], x.shape[spot] * repeats, *x.shape[spot + 1 :]))
+    shape = (*x.shape[:spot], x.shape[spot] * repeats, *x.shape[spot + 1 :])
+    return apart(reshape(wide, shape), x)
 
 
 def _sources(counts: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions.activation import where
 from polyback.frontend.functions.arithmetic import sqrt, square
 from polyback.frontend.functions.creation import ones_like
-from polyback.frontend.functions.elementwise import cast
+from polyback.frontend.functions.elementwise import cast, copied
 from polyback.frontend.functions.exponential import exp, log
 from polyback.frontend.functions.joining import concat
 from polyback.frontend.functions.rounding import conj, isfinite, real
@@ -97,7 +97,7 @@ def _reduce(op: Reduction, x: Tensor, axis: Axis, keepdims: bool) -> Tensor:
         raise DTypeError(f"[{op.name}] does not take {x.dtype}; want one of {wants}")
     if op.identity is None and 0 in (x.shape[a] for a in axes):
         raise InvalidArgument(f"[{op.name}] shape {x.shape} has nothing to reduce along {axes}")
-    result = run(Reduce(op, axes, x.shape), x) if axes else x
+    result = run(Reduce(op, axes, x.shape), x) if axes else copied(x)
     return result if keepdims else _without(result, axes)
 
 

@@ -9,7 +9,7 @@ from polyback.errors import InvalidArgument, ShapeError
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions import broadcast_to, concat, eye, moveaxis, result_type, sum
 from polyback.frontend.functions.diagonal import diagonal
-from polyback.frontend.functions.elementwise import cast
+from polyback.frontend.functions.elementwise import apart, cast, copied
 from polyback.frontend.linalg.factor import matrices
 from polyback.frontend.linalg.solving import inv
 from polyback.frontend.tensor import Tensor
@@ -55,8 +55,8 @@ def matrix_power(x: Tensor, n: int, /) -> Tensor:
         raise InvalidArgument(f"[matrix_power] got n = {n!r}; want an integer") from None
     if n == 0:
         one = eye(x.shape[-1], dtype=dtype, device=x.device)
-        return broadcast_to(one, x.shape)
-    return cast(_power(wide if n > 0 else inv(wide), abs(n)), dtype)
+        return copied(broadcast_to(one, x.shape))
+    return apart(cast(_power(wide if n > 0 else inv(wide), abs(n)), dtype), x)
 
 
 def _power(x: Tensor, n: int) -> Tensor:

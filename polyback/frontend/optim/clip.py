@@ -41,7 +41,7 @@ def clip_grad_norm_(parameters: Iterable[Tensor] | Tensor, max_norm: float) -> f
             total = total + to_device(other, place)
         norm = sqrt(total)
         factor = minimum(float(max_norm) / (norm + 1e-6), 1.0)
-        for p in found:  # new tensors: two parameters may share one gradient
+        for p in found:
             if p.grad is not None:
                 p.grad = p.grad * to_device(factor, p.grad.device).astype(p.grad.dtype)
         return float(norm)
