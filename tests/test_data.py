@@ -121,13 +121,68 @@ def test_loader_of_samples_and_collate(device):
     assert index.tolist() == [0, 1, 2]
     assert squares.shape == (3, 2)
     loader = data.DataLoader(
-        Squares(), 5, collate=lambda s: (np.array([v[1][0] for v in s]),), device=device
+        Squares(), 5, collate_fn=lambda s: (np.array([v[1][0] for v in s]),), device=device
     )
     assert order(loader) == [[0.0, 1.0, 4.0, 9.0, 16.0]]
     with pytest.raises(pb.ShapeError, match=r"\[collate\]"):
         data.collate([([1.0],), ([1.0, 2.0],)])
     with pytest.raises(pb.ShapeError, match=r"\[collate\]"):
         data.collate([(1,), (1, 2)])
+
+
+def test_batches_have_the_structure_of_samples(device):
+    class Words(data.Dataset):
+        def __len__(self) -> int:
+            return 3
+
+        def __getitem__(self, index: int) -> Any:
+            return {"ids": np.full(2, index), "at": (index, 0.5), "word": f"w{index}"}
+
+    batch = next(iter(data.DataLoader(Words(), 2, device=device)))
+    assert (batch["ids"].tolist(), batch["word"]) == ([[0, 0], [1, 1]], ("w0", "w1"))
+    assert [x.tolist() for x in batch["at"]] == [[0, 1], [0.5, 0.5]]
+    assert data.collate([1, 2]).tolist() == [1, 2]  # samples need not be tuples
+    assert data.collate([np.zeros(3)] * 2).shape == (2, 3)
+    for error, samples in (
+        (pb.InvalidArgument, []), (pb.DTypeError, [object()]),
+        (pb.ShapeError, [{"a": 1}, {"b": 1}]), (pb.ShapeError, [(1,), 2]),
+    ):  # fmt: skip
+        with pytest.raises(error, match=r"\[collate\]"):
+            data.collate(samples)
+
+
+def test_samplers():
+    plain = data.ArrayDataset(np.arange(5))
+    assert order(data.DataLoader(plain, 2, sampler=[4, 3, 0], drop_last=True)) == [[4, 3]]
+    grouped = data.DataLoader(plain, batch_sampler=[[4], [3, 0]], num_workers=0, prefetch=1)
+    assert (order(grouped), len(grouped)) == ([[4], [3, 0]], 2)
+    rare = data.WeightedRandomSampler([0.0, 1.0, 0.0, 3.0, 0.0], 400, seed=1)
+    loader = data.DataLoader(plain, 400, sampler=rare)
+    (first,), (second,) = order(loader), order(loader)
+    assert set(first) == {1, 3}
+    assert 270 < first.count(3) < 330  # 3/4 of 400, give or take 3.5 standard deviations
+    assert first != second
+    loader.set_epoch(0)
+    assert order(loader) == [first]
+    once = data.WeightedRandomSampler([0.0, 1.0, 1.0], 2, replacement=False)
+    assert sorted(once) == [1, 2]
+    for error, options in (
+        (pb.InvalidArgument, {"sampler": [0], "shuffle": True}),
+        (pb.InvalidArgument, {"batch_sampler": [[0]], "drop_last": True}),
+        (pb.IndexOutOfBounds, {"sampler": [5]}), (pb.DTypeError, {"sampler": [0.5]}),
+        (pb.IndexOutOfBounds, {"batch_sampler": [[-1]]}),
+    ):  # fmt: skip
+        with pytest.raises(error, match=r"\[DataLoader\]"):
+            order(data.DataLoader(plain, **options))
+    for weights, count in (([-1.0], 1), ([0.0], 1), ([1.0, np.inf], 1), ([1.0], 0), ([1.0], 2)):
+        with pytest.raises(pb.InvalidArgument, match=r"\[WeightedRandomSampler\]"):
+            data.WeightedRandomSampler(weights, count, replacement=False)
+
+
+def test_work_that_no_process_can_be_given():
+    loader = data.DataLoader(numbers(), 2, collate_fn=lambda samples: samples, num_workers=1)
+    with pytest.raises(pb.DataError, match="no lambda"):
+        order(loader)
 
 
 def test_augment_depends_on_seed_epoch_and_batch_only():

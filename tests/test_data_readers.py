@@ -98,7 +98,9 @@ def test_streams(prefetch):
 
 
 def test_concat_dataset():
-    both = data.ConcatDataset(Noted(), data.ArrayDataset(np.arange(3), np.zeros(3)))
+    with pytest.raises(pb.InvalidArgument, match="want a list of datasets"):
+        data.ConcatDataset([1])
+    both = data.ConcatDataset([Noted(), data.ArrayDataset(np.arange(3), np.zeros(3))])
     assert [both[k][0] for k in (0, 22, 23, 25)] == [0, 22, 0, 2]
     with pytest.raises(pb.IndexOutOfBounds, match="26"):
         both[26]

@@ -13,6 +13,7 @@ from polyback.frontend.data.dataset import (
     random_split as random_split,
     shuffled as shuffled,
 )
+from polyback.frontend.data.sampler import WeightedRandomSampler as WeightedRandomSampler
 from polyback.frontend.data.idx import read_idx as read_idx
 from polyback.frontend.data.datasets import (
     cifar10 as cifar10,

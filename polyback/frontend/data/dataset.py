@@ -1,13 +1,13 @@
 """Datasets: numbered samples on the host. A loader puts batches of them on a device.
 
-A sample is a tuple of NumPy arrays (or numbers), such as (image, label); a batch is a tuple of the
-same length whose arrays have one more axis in front.
+A sample is a NumPy array, a number, or text, or a tuple or dictionary of samples, such as (image,
+label); a batch has the same structure, with arrays that have one more axis in front.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, final
 
@@ -15,22 +15,53 @@ import numpy as np
 
 from polyback.errors import DTypeError, IndexOutOfBounds, InvalidArgument, ShapeError
 
-Sample = tuple[Any, ...]
-Batch = tuple[np.ndarray[Any, Any], ...]
+Sample = Any
+Batch = Any  # the structure of a sample
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Samples stacked into a batch. Raises ShapeError for samples that do not match.
+    """Samples as one batch: arrays, numbers and lists of numbers are stacked, text is listed, and
+    tuples and dictionaries are made of batches. Raises ShapeError for samples that do not match,
+    DTypeError for what is none of these.
 
     >>> import polyback as pb
     >>> pb.data.collate([(1, 2.0), (3, 4.0)])[0].tolist()
     [1, 3]
+    >>> pb.data.collate([{"word": "a"}, {"word": "b"}])
+    {'word': ['a', 'b']}
     """
+    if not samples:
+        raise InvalidArgument("[collate] got no samples; want at least one")
+    first = samples[0]
+    if isinstance(first, Mapping):
+        _check_alike(samples, Mapping, lambda s: set(s))
+        return {key: collate([s[key] for s in samples]) for key in first}
+    if isinstance(first, tuple):
+        _check_alike(samples, tuple, len)
+        return tuple(collate(column) for column in zip(*samples, strict=True))
+    if isinstance(first, (str, bytes)):
+        return list(samples)
     try:
-        return tuple(np.stack(column) for column in zip(*samples, strict=True))
+        batch = np.stack([np.asarray(s) for s in samples])
     except ValueError as error:
-        raise ShapeError(f"[collate] {error}; want samples of one shape, or collate=") from None
+        raise ShapeError(f"[collate] {error}; want samples of one shape, or collate_fn=") from None
+    if batch.dtype.kind in "OUS":
+        raise DTypeError(
+            f"[collate] got {type(first).__name__}; want arrays, numbers, text, or tuples and "
+            f"dictionaries of them, or collate_fn="
+        )
+    return batch
+
+
+def _check_alike(samples: Sequence[Any], kind: type, form: Callable[[Any], Any]) -> None:
+    """Raises ShapeError unless all samples are of a kind and have the form of the first."""
+    for sample in samples:
+        if not isinstance(sample, kind) or form(sample) != form(samples[0]):
+            raise ShapeError(
+                f"[collate] samples differ: {samples[0]!r} and {sample!r}; want one structure, or "
+                f"collate_fn="
+            )
 
 
 class Dataset(ABC):
@@ -81,13 +112,18 @@ class ConcatDataset(Dataset):
     """The samples of several datasets, one after the other.
 
     >>> import polyback as pb
-    >>> both = pb.data.ConcatDataset(pb.data.ArrayDataset([1, 2]), pb.data.ArrayDataset([3]))
+    >>> both = pb.data.ConcatDataset([pb.data.ArrayDataset([1, 2]), pb.data.ArrayDataset([3])])
     >>> len(both), int(both[2][0])
     (3, 3)
     """
 
-    def __init__(self, *datasets: Dataset) -> None:
-        self.datasets = datasets
+    def __init__(self, datasets: Iterable[Dataset]) -> None:
+        self.datasets = tuple(datasets)
+        for given in self.datasets:
+            if not isinstance(given, Dataset):
+                raise InvalidArgument(
+                    f"[ConcatDataset] got {type(given).__name__}; want a list of datasets"
+                )
         self.ends = np.cumsum([len(d) for d in datasets])
 
     def __len__(self) -> int:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import get_context
+from pickle import PicklingError
 from typing import Any, Final, final
 
 import numpy as np
 
-from polyback.errors import DataError, InvalidArgument
+from polyback.errors import DataError, DTypeError, IndexOutOfBounds, InvalidArgument
 from polyback.frontend.data.dataset import (
     Batch,
     Dataset,
@@ -25,7 +26,6 @@ from polyback.frontend.data.dataset import (
 )
 from polyback.frontend.functions import asarray
 from polyback.frontend.functions.creation import Where
-from polyback.frontend.tensor import Tensor
 
 Augment = Callable[[Batch, np.random.Generator], Batch]
 Collate = Callable[[list[Sample]], Batch]
@@ -33,20 +33,23 @@ Collate = Callable[[list[Sample]], Batch]
 
 @final
 class DataLoader:
-    """Iterate over ``dataset`` in batches: tuples of tensors on ``device``.
+    """Iterate over ``dataset`` in batches: tensors on ``device``, in tuples or dictionaries as the
+    samples are.
 
     ``shuffle``: another order in every epoch, which depends only on ``seed`` and the number of the
-    epoch, so a run can be repeated, and continued with :meth:`set_epoch`. ``drop_last``: leave out
-    a short last batch. ``collate``: makes a batch of NumPy arrays from a list of samples.
-    ``augment(batch, rng)``: changes a batch on the host; rng depends only on seed, epoch and batch.
+    epoch, so a run can be repeated, and continued with :meth:`set_epoch`. ``sampler``: the numbers
+    of the samples to take instead, in order; ``batch_sampler``: those of each batch. Either is told
+    the epoch if it has ``set_epoch``. ``drop_last``: leave out a short last batch. ``collate_fn``:
+    makes a batch of NumPy arrays from a list of samples (:func:`collate`). ``augment(batch, rng)``:
+    changes a batch on the host; rng depends only on seed, epoch and batch.
 
     ``num_workers``: processes that make batches ahead; they are spawned at the first pass and kept
-    until :meth:`close`, so dataset, collate and augment must be picklable and scripts need
+    until :meth:`close`, so dataset, collate_fn and augment must be picklable and scripts need
     ``if __name__ == "__main__"``. ``prefetch``: batches made ahead for each worker; without workers
     a thread makes that many (0: none). The batches are the same in every case, in the same order.
 
-    Raises InvalidArgument for bad numbers, shuffling a stream, or a dataset that is neither kind;
-    DataError when a worker dies.
+    Raises InvalidArgument for bad numbers, options that exclude each other, shuffling a stream, or
+    a dataset that is neither kind; DataError when a worker dies or cannot be given its work.
 
     >>> import polyback as pb
     >>> loader = pb.data.DataLoader(pb.data.ArrayDataset(range(5)), batch_size=2)
@@ -59,10 +62,12 @@ class DataLoader:
         dataset: Dataset | IterableDataset,
         batch_size: int = 1,
         shuffle: bool = False,
+        sampler: Iterable[int] | None = None,
+        batch_sampler: Iterable[Sequence[int]] | None = None,
         *,
         seed: int = 0,
         drop_last: bool = False,
-        collate: Collate | None = None,
+        collate_fn: Collate | None = None,
         augment: Augment | None = None,
         num_workers: int = 0,
         prefetch: int = 0,
@@ -82,9 +87,20 @@ class DataLoader:
                 "[DataLoader] a stream has one order and one reader; want shuffle=False, "
                 "num_workers=0 (prefetch= reads ahead)"
             )
+        orders = [shuffle, sampler is not None, batch_sampler is not None]
+        if sum(orders) > 1 or (stream and any(orders)):
+            raise InvalidArgument(
+                "[DataLoader] got shuffle=, sampler= and batch_sampler=, which exclude each other, "
+                "or one of them for a stream; want one order"
+            )
+        if batch_sampler is not None and (batch_size != 1 or drop_last):
+            raise InvalidArgument(
+                "[DataLoader] got batch_sampler= with batch_size= or drop_last=; want it alone"
+            )
         self.dataset, self.batch_size, self.shuffle = dataset, batch_size, shuffle
+        self.sampler, self.batch_sampler = sampler, batch_sampler
         self.seed, self.drop_last, self.device = seed, drop_last, device
-        self.collate, self.augment = collate, augment
+        self.collate_fn, self.augment = collate_fn or collate, augment
         self.num_workers, self.prefetch = num_workers, prefetch
         self.epoch = 0  # how many passes have begun
         self._workers: Executor | None = None
@@ -92,7 +108,10 @@ class DataLoader:
     def __len__(self) -> int:
         if isinstance(self.dataset, IterableDataset):
             raise InvalidArgument("[DataLoader] a stream has no length; count the batches")
-        full, rest = divmod(len(self.dataset), self.batch_size)
+        if self.batch_sampler is not None:
+            return _length(self.batch_sampler)
+        n = len(self.dataset) if self.sampler is None else _length(self.sampler)
+        full, rest = divmod(n, self.batch_size)
         return full + (1 if rest and not self.drop_last else 0)
 
     def set_epoch(self, epoch: int) -> None:
@@ -118,35 +137,43 @@ class DataLoader:
         if workers is not None:
             workers.shutdown(wait=False, cancel_futures=True)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+    def __iter__(self) -> Iterator[Any]:
         epoch, self.epoch = self.epoch, self.epoch + 1  # here, not at the first batch
         if isinstance(self.dataset, IterableDataset):
             batches = self._stream(self.dataset, epoch)
             return self._tensors(_ahead(batches, self.prefetch) if self.prefetch else batches)
-        tasks = self._tasks(len(self.dataset), epoch)
-        make = _Maker(self.dataset, self.collate, self.augment, self.seed)
+        indices = self._indices(len(self.dataset), epoch)
+        tasks = ((epoch, number, part) for number, part in enumerate(indices))
+        make = _Maker(self.dataset, self.collate_fn, self.augment, self.seed)
         if self.num_workers:
             return self._tensors(self._from_workers(make, tasks))
         batches = (make(*task) for task in tasks)
         return self._tensors(_ahead(batches, self.prefetch) if self.prefetch else batches)
 
-    def _tensors(self, batches: Iterator[Batch]) -> Iterator[tuple[Tensor, ...]]:
+    def _tensors(self, batches: Iterator[Batch]) -> Iterator[Any]:
         for batch in batches:
-            yield tuple(asarray(a, device=self.device) for a in batch)
+            yield _placed(batch, self.device)
 
-    def _tasks(self, n: int, epoch: int) -> Iterator[tuple[int, int, Indices]]:
-        """(epoch, number of the batch, its samples)"""
+    def _indices(self, n: int, epoch: int) -> Iterator[Indices]:
+        """The samples of each batch."""
+        told: Any = self.sampler if self.batch_sampler is None else self.batch_sampler
+        if hasattr(told, "set_epoch"):
+            told.set_epoch(epoch)
+        if self.batch_sampler is not None:
+            return (_checked(part, n) for part in iter(self.batch_sampler))
         order = shuffled(n, self.seed, epoch) if self.shuffle else np.arange(n, dtype=np.int64)
-        for number in range(len(self)):
-            start = number * self.batch_size
-            yield epoch, number, order[start : start + self.batch_size]
+        if self.sampler is not None:
+            order = _checked(list(self.sampler), n)
+        size = self.batch_size
+        stop = len(order) - (len(order) % size if self.drop_last else 0)
+        return (order[start : start + size] for start in range(0, stop, size))
 
     def _stream(self, dataset: IterableDataset, epoch: int) -> Iterator[Batch]:
         samples, number = iter(dataset), 0
         while part := list(islice(samples, self.batch_size)):
             if len(part) < self.batch_size and self.drop_last:
                 return
-            batch = tuple((self.collate or collate)(part))
+            batch = self.collate_fn(part)
             if self.augment is not None:
                 batch = self.augment(batch, _rng(self.seed, epoch, number))
             yield batch
@@ -166,6 +193,14 @@ class DataLoader:
                 for task in islice(tasks, 1):
                     queue.append(self._workers.submit(_Maker.run, *task))
                 yield batch
+        except (PicklingError, AttributeError, TypeError) as error:
+            if "pickle" not in str(error):
+                raise
+            self.close()
+            raise DataError(
+                f"[DataLoader] {error}; want a dataset, collate_fn and augment that can be pickled "
+                f"(classes and functions of a module, no lambda), or num_workers=0"
+            ) from None
         except BrokenProcessPool:
             self.close()
             raise DataError(
@@ -177,6 +212,40 @@ class DataLoader:
                 future.cancel()
 
 
+def _placed(batch: Any, device: Where) -> Any:
+    """The arrays and numbers of a batch as tensors; its structure and its text stay."""
+    if isinstance(batch, Mapping):
+        return {key: _placed(part, device) for key, part in batch.items()}
+    if isinstance(batch, (tuple, list)):
+        return tuple(_placed(part, device) for part in batch)
+    if isinstance(batch, (str, bytes)):
+        return batch
+    return asarray(batch, device=device)
+
+
+def _checked(indices: Any, n: int) -> Indices:
+    """What a sampler gave, as sample numbers."""
+    found = np.asarray(indices)
+    if found.ndim != 1 or (found.size and found.dtype.kind not in "iu"):
+        raise DTypeError(
+            f"[DataLoader] the sampler gave {found.dtype} of {found.shape}; want a row of integers"
+        )
+    if found.size and not (found.min() >= 0 and found.max() < n):
+        raise IndexOutOfBounds(
+            f"[DataLoader] the sampler gave {found.min()} to {found.max()}; want 0 to {n - 1}"
+        )
+    return found.astype(np.int64)
+
+
+def _length(sampler: Any) -> int:
+    try:
+        return len(sampler)
+    except TypeError:
+        raise InvalidArgument(
+            f"[DataLoader] a {type(sampler).__name__} has no length; count the batches"
+        ) from None
+
+
 _INSTALLED: Final[list[_Maker]] = []  # of this process, if it is a worker
 
 
@@ -185,15 +254,16 @@ class _Maker:
     """Makes batch ``number`` of a pass; the same in whatever process or thread it runs."""
 
     def __init__(
-        self, dataset: Dataset, collate: Collate | None, augment: Augment | None, seed: int
+        self, dataset: Dataset, collate_fn: Collate, augment: Augment | None, seed: int
     ) -> None:
-        self.dataset, self.collate, self.augment, self.seed = dataset, collate, augment, seed
+        self.dataset, self.collate_fn, self.augment = dataset, collate_fn, augment
+        self.seed = seed
 
     def __call__(self, epoch: int, number: int, indices: Indices) -> Batch:
-        if self.collate is None:
+        if self.collate_fn is collate:
             batch = self.dataset.batch(indices)
         else:
-            batch = tuple(self.collate([self.dataset[int(k)] for k in indices]))
+            batch = self.collate_fn([self.dataset[int(k)] for k in indices])
         if self.augment is not None:
             batch = self.augment(batch, _rng(self.seed, epoch, number))
         return batch
@@ -210,7 +280,7 @@ class _Maker:
 
 def _ahead(batches: Iterator[Batch], count: int) -> Iterator[Batch]:
     """The same batches, of which a thread makes up to ``count`` before they are asked for."""
-    end: Batch = ()
+    end = object()
     with ThreadPoolExecutor(1) as thread:
         queue = deque(thread.submit(next, batches, end) for _ in range(count))
         try:

@@ -7,6 +7,7 @@ images are (N, H, W), or (N, C, H, W); every image of the batch is drawn for on 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any, final
 
 import numpy as np
@@ -21,6 +22,11 @@ class Transform(ABC):
     """The base class: subclasses write :meth:`images`."""
 
     def __call__(self, batch: Batch, rng: np.random.Generator) -> Batch:
+        if not isinstance(batch, tuple) or not batch or not hasattr(batch[0], "ndim"):
+            raise ShapeError(
+                f"[{type(self).__name__}] got a batch of {type(batch).__name__}; want a tuple that "
+                f"begins with images"
+            )
         images = batch[0]
         if images.ndim not in (3, 4):
             raise ShapeError(
@@ -38,13 +44,18 @@ class Compose(Transform):
     """One transform after the other.
 
     >>> import polyback as pb, numpy as np
-    >>> t = pb.data.Compose(pb.data.RandomHorizontalFlip(1.0), pb.data.Normalize(1.0, 2.0))
+    >>> t = pb.data.Compose([pb.data.RandomHorizontalFlip(1.0), pb.data.Normalize(1.0, 2.0)])
     >>> t((np.array([[[1.0, 3.0]]]),), np.random.default_rng(0))[0].tolist()
     [[[1.0, 0.0]]]
     """
 
-    def __init__(self, *transforms: Transform) -> None:
-        self.transforms = transforms
+    def __init__(self, transforms: Iterable[Transform]) -> None:
+        self.transforms = tuple(transforms)
+        for given in self.transforms:
+            if not isinstance(given, Transform):
+                raise InvalidArgument(
+                    f"[Compose] got {type(given).__name__}; want a list of transforms"
+                )
 
     def images(self, x: Images, rng: np.random.Generator) -> Images:
         for transform in self.transforms:
