@@ -355,5 +355,67 @@ def test_clipping(device):
     shared.backward()
     optim.clip_grad_value_([a, b], 0.5)
     assert a.grad.tolist() == [0.5, 0.5]
-    with pytest.raises(pb.InvalidArgument, match="want 0 or more"):
+    with pytest.raises(pb.InvalidArgument, match="a number of 0 or more"):
         optim.clip_grad_norm_([a], -1.0)
+
+
+def test_a_closure_computes_the_loss_and_zeroed_gradients_stay():
+    p = pb.asarray([1.0], requires_grad=True)
+    optimizer = optim.SGD([p], lr=0.25)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = pb.sum(p * p)
+        loss.backward()
+        return loss
+
+    with pb.no_grad():
+        assert optimizer.step(closure).item() == 1.0
+    assert p.tolist() == [0.5]
+    optimizer.zero_grad(set_to_none=False)
+    assert p.grad.tolist() == [0.0]
+
+
+def test_state_that_does_not_fit_changes_nothing():
+    p = pb.asarray([1.0, 2.0], requires_grad=True)
+    optimizer = optim.Adam([p])
+    p.grad = pb.ones(2)
+    optimizer.step()
+    whole = optimizer.state_dict()
+    for change in ({"exp_avg": 3}, {"step": "x"}, {"exp_avg": pb.ones(3)}, None):
+        state = {0: {**whole["state"][0], **change} if change else {"step": 1}}
+        with pytest.raises((pb.InvalidArgument, pb.ShapeError), match=r"\[Adam\]"):
+            optimizer.load_state_dict({**whole, "state": state})
+    for wrong in ({}, None, {"state": 3, "param_groups": 3}, {"state": {}, "param_groups": [1]}):
+        with pytest.raises(pb.InvalidArgument, match=r"want the result of state_dict"):
+            optimizer.load_state_dict(wrong)
+    wide = {k: v.astype(pb.float64) if k != "step" else v for k, v in whole["state"][0].items()}
+    optimizer.load_state_dict({**whole, "state": {0: wide}})
+    assert optimizer.state[0]["exp_avg"].dtype is pb.float32  # as the parameter is
+    optimizer.step()
+
+
+def test_a_norm_that_is_not_finite():
+    p = pb.ones(2, requires_grad=True)
+    p.grad = pb.asarray([np.inf, 1.0])
+    with pytest.raises(pb.GradientError, match="inf"):
+        optim.clip_grad_norm_([p], 1.0, error_if_nonfinite=True)
+    assert p.grad.tolist() == [np.inf, 1.0]
+
+
+def test_an_optimizer_with_a_step_of_its_own():
+    class Decay(optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {})
+
+        def step(self):
+            with pb.no_grad():
+                for p in self.param_groups[0]["params"]:
+                    p *= 0.5
+
+    p = pb.asarray([1.0], requires_grad=True)
+    Decay([p]).step()
+    assert p.tolist() == [0.5]
+    for nothing in (None, 5, []):
+        with pytest.raises(pb.InvalidArgument, match="no parameters"):
+            Decay(nothing)

@@ -212,3 +212,18 @@ def test_a_killed_save_leaves_a_whole_file(tmp_path, times):
     assert kill_while_saving(path, times, times) > 0
     pb.save_checkpoint(path, notes={})
     assert [p.name for p in tmp_path.iterdir()] == ["run"]  # what was abandoned is gone
+
+
+def test_what_cannot_be_saved_or_loaded_is_named(tmp_path):
+    path = tmp_path / "run.safetensors"
+    with pytest.raises(pb.InvalidArgument, match="want a path, then"):
+        pb.save({"w": pb.ones(1)}, path)  # PyTorch's order
+    with pytest.raises(pb.InvalidArgument, match=r"\[save_checkpoint\] model is a float"):
+        pb.save_checkpoint(path, model=3.0)
+    pb.save_checkpoint(path, scaler={"scale": 1.0}, best=pb.training.EarlyStopping().state_dict())
+    with pytest.raises(pb.InvalidArgument, match=r"\[load_checkpoint\] scaler is a float"):
+        pb.load_checkpoint(path, scaler=3.0)
+    scaler = pb.optim.GradScaler()
+    with pytest.raises(pb.DataError, match="the state of 'scaler' does not fit a GradScaler"):
+        pb.load_checkpoint(path, scaler=scaler)
+    assert scaler.get_scale() == 2.0**16

@@ -43,6 +43,51 @@ def test_one_cycle_goes_up_and_down():
         rates(lambda o: optim.OneCycleLR(o, 1.0, 3), 4)
 
 
+def test_one_cycle_of_any_shape():
+    found = rates(lambda o: optim.OneCycleLR(o, 1.0, 10, pct_start=0.1), 9)
+    assert found == sorted(found, reverse=True)
+    assert found[0] == 1.0  # the peak is the first step
+    assert rates(lambda o: optim.OneCycleLR(o, 1.0, 1, pct_start=1.0), 0) == []
+    per_epoch = rates(lambda o: optim.OneCycleLR(o, 1.0, epochs=2, steps_per_epoch=5), 9)
+    assert per_epoch == rates(lambda o: optim.OneCycleLR(o, 1.0, 10), 9)
+    with pytest.raises(pb.InvalidArgument, match="total_steps=0"):
+        rates(lambda o: optim.OneCycleLR(o, 1.0, epochs=2), 1)
+
+
+def test_a_chain_multiplies():
+    found = rates(
+        lambda o: optim.ChainedScheduler([optim.ConstantLR(o, 0.5, 2), optim.StepLR(o, 1, 0.5)]),
+        4, lr=1.0,
+    )  # fmt: skip
+    assert found == [0.5, 0.25, 0.25, 0.125]
+
+
+def test_a_plateau_goes_on_where_it_was():
+    def make() -> optim.ReduceLROnPlateau:
+        p = pb.ones(1, requires_grad=True)
+        return optim.ReduceLROnPlateau(optim.SGD([p], lr=1.0), factor=0.5, patience=1)
+
+    first, second = make(), make()
+    for loss in (2.0, 3.0):
+        first.step(loss)
+    second.load_state_dict(first.state_dict())
+    for schedule in (first, second):
+        schedule.step(pb.asarray(2.5))
+        assert schedule.get_last_lr() == [0.5]
+
+
+def test_schedules_of_what_is_none():
+    optimizer = optim.SGD([pb.ones(1, requires_grad=True)], lr=1.0)
+    for make in (
+        lambda: optim.StepLR(3, 1), lambda: optim.LambdaLR(optimizer, [abs]),
+        lambda: optim.MultiStepLR(optimizer, 3), lambda: optim.ReduceLROnPlateau(3),
+        lambda: optim.ReduceLROnPlateau(optimizer, "best"), lambda: optim.ChainedScheduler([]),
+        lambda: optim.StepLR(optimizer, 1).load_state_dict(3),
+    ):  # fmt: skip
+        with pytest.raises(pb.InvalidArgument, match="want"):
+            make()
+
+
 def test_a_sequence_starts_each_schedule_at_its_own_step_0():
     found = rates(
         lambda o: optim.SequentialLR(

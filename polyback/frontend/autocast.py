@@ -38,7 +38,19 @@ def autocast(dtype: Any = "float16", enabled: bool = True) -> Iterator[None]:
     kind = dtype_of(dtype)
     if kind.compute is kind:
         raise DTypeError(f"[autocast] got {kind}; want float16 or bfloat16")
-    token = _DTYPE.set(kind if enabled else None)
+    with autocast_as(kind if enabled else None):
+        yield
+
+
+def autocast_dtype() -> DType | None:
+    """The type that products take now, if there is one."""
+    return _DTYPE.get()
+
+
+@contextmanager
+def autocast_as(dtype: DType | None) -> Iterator[None]:
+    """What :func:`autocast_dtype` gave, once more: for work that is repeated elsewhere."""
+    token = _DTYPE.set(dtype)
     try:
         yield
     finally:

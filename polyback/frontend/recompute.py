@@ -16,6 +16,7 @@ from typing import Any, Final, final
 
 from polyback.array import Array
 from polyback.errors import GradientError, InvalidArgument
+from polyback.frontend.autocast import autocast_as, autocast_dtype
 from polyback.frontend.autograd import (
     Node,
     backward,
@@ -72,21 +73,23 @@ def checkpoint(f: Callable[..., Any], *args: Any, **options: Any) -> Any:
 
 
 def checkpoint_sequential(
-    modules: Iterable[Callable[[Any], Any]], x: Any, segments: int | None = None
+    functions: Iterable[Callable[[Any], Any]], segments: int | None, input: Any
 ) -> Any:
-    """``modules`` one after the other, in ``segments`` checkpointed parts (None: about sqrt(N)).
+    """``functions`` (a Sequential, or any) one after the other, in ``segments`` checkpointed parts
+    (None: about sqrt(N)).
 
     >>> import polyback as pb
     >>> net = pb.nn.Sequential(*(pb.nn.Linear(2, 2) for _ in range(9)))
     >>> x = pb.ones((1, 2))
-    >>> bool(pb.all(pb.nn.checkpoint_sequential(net, x) == net(x)))
+    >>> bool(pb.all(pb.nn.checkpoint_sequential(net, None, x) == net(x)))
     True
     """
-    layers = list(modules)
+    layers, x = list(functions), input
     count = round(math.sqrt(len(layers))) if segments is None else segments
-    if layers and not 1 <= count <= len(layers):
+    if not isinstance(count, int) or (layers and not 1 <= count <= len(layers)):
+        got = count if isinstance(count, int) else type(count).__name__
         raise InvalidArgument(
-            f"[checkpoint_sequential] got {count} segments; want 1 to {len(layers)}"
+            f"[checkpoint_sequential] got {got} segments; want 1 to {len(layers)}, or None"
         )
     for k in range(count):
         part = layers[len(layers) * k // count : len(layers) * (k + 1) // count]
@@ -134,6 +137,7 @@ class _Segment:
     ) -> None:
         self.f, self.args, self.options = f, args, options
         self.draws, self.several = draws, several
+        self.dtype = autocast_dtype()
         given = [x for x in (*args, *options.values()) if isinstance(x, Tensor)]
         self.versions = [(x.array, x.array.version) for x in given]
 
@@ -145,7 +149,7 @@ class _Segment:
                     "[checkpoint] an argument was modified in place since (version "
                     f"{array.version}, want {version}); copy the tensor before writing to it"
                 )
-        with set_grad_enabled(True), replayed(self.draws), _recomputing():
+        with set_grad_enabled(True), replayed(self.draws), _recomputing(), autocast_as(self.dtype):
             results = self.f(*self.args, **self.options)
         return results if self.several else (results,)
 

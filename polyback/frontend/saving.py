@@ -26,7 +26,7 @@ import safetensors.numpy
 
 from polyback.array import from_numpy
 from polyback.dtype import DTYPES, DType, complex128, dtype_of
-from polyback.errors import DataError, DTypeError, InvalidArgument
+from polyback.errors import DataError, DTypeError, InvalidArgument, PolybackError
 from polyback.frontend import random
 from polyback.frontend.defaults import get_device
 from polyback.frontend.functions.creation import Where
@@ -63,6 +63,11 @@ def save(
     >>> pb.load(path)["w"].tolist()
     [1.0, 2.0]
     """
+    if not isinstance(tensors, Mapping) or not isinstance(path, (str, os.PathLike)):
+        raise InvalidArgument(
+            f"[save] got {type(path).__name__}, {type(tensors).__name__}; want a path, then a "
+            f"dictionary of tensors: save(path, model.state_dict())"
+        )
     arrays, pairs = {}, []
     for name, tensor in tensors.items():
         if not isinstance(tensor, Tensor) or not isinstance(name, str):
@@ -182,12 +187,23 @@ def save_checkpoint(path: Path_, *, step: int = 0, **objects: Any) -> None:
         raise InvalidArgument("[save_checkpoint] the name 'random' is the default generator's")
     tensors: dict[str, Tensor] = {}
     everything = {**objects, "random": random.default_generator()}
+    _check_savable("save_checkpoint", everything)
     states = {
         name: _pack(x if isinstance(x, Mapping) else x.state_dict(), name, tensors)
         for name, x in everything.items()
     }
     tree = {"version": _VERSION, "step": int(step), "states": states}
     save(path, tensors, {_TREE: json.dumps(tree)})
+
+
+def _check_savable(op: str, objects: Mapping[str, Any]) -> None:
+    """Raises InvalidArgument for an object that is no dictionary and has no state."""
+    for name, x in objects.items():
+        if not isinstance(x, Mapping) and not hasattr(x, "load_state_dict"):
+            raise InvalidArgument(
+                f"[{op}] {name} is a {type(x).__name__}; want a dictionary, or something with "
+                f"state_dict() and load_state_dict()"
+            )
 
 
 def load_checkpoint(path: Path_, **objects: Any) -> int:
@@ -198,6 +214,7 @@ def load_checkpoint(path: Path_, **objects: Any) -> int:
     name that the file lacks, and what the objects' own ``load_state_dict`` raise. After an error
     every object is as it was.
     """
+    _check_savable("load_checkpoint", objects)
     tensors, metadata = _read(Path(path), None)
     try:
         tree = json.loads(metadata[_TREE])
@@ -217,12 +234,25 @@ def load_checkpoint(path: Path_, **objects: Any) -> int:
         targets["random"] = random.default_generator()
     with _all_or_nothing(list(targets.values())):
         for name, target in targets.items():
-            if isinstance(target, dict):
-                target.clear()
-                target.update(unpacked[name])
-            else:
-                target.load_state_dict(unpacked[name])
+            _load_state(path, name, target, unpacked[name])
     return step
+
+
+def _load_state(path: Path_, name: str, target: Any, state: Any) -> None:
+    """Raises DataError where ``state`` has another structure than the target's."""
+    try:
+        if isinstance(target, dict):
+            target.clear()
+            target.update(state)
+        else:
+            target.load_state_dict(state)
+    except PolybackError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"[load_checkpoint] {path}: the state of {name!r} does not fit a "
+            f"{type(target).__name__} ({error!r})"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -14,11 +14,13 @@ from polyback.frontend.optim.optimizer import Optimizer, Parameters, State, chec
 from polyback.frontend.optim.update import update, update_program
 from polyback.frontend.tensor import Tensor
 from polyback.program import Program
-from polyback.scalar import SQRT
+from polyback.scalar import MAXIMUM, SQRT
 
 
 class _Moments(Optimizer):
     """What Adam and AdamW share: all but where weight decay enters."""
+
+    _needs = ("step", "exp_avg", "exp_avg_sq")
 
     def __init__(
         self,
@@ -27,9 +29,12 @@ class _Moments(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
         options = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, options)
+        super().__init__(params, {**options, "amsgrad": amsgrad, "maximize": maximize})
 
     def _check(self, group: dict[str, Any]) -> None:
         check_options(self._name, group, "lr", "eps", "weight_decay")
@@ -54,20 +59,24 @@ class _Moments(Optimizer):
         t, eps = state["step"], float(group["eps"])
         length, correction = float(group["lr"]) / (1.0 - b1**t), math.sqrt(1.0 - b2**t)
         targets = [parameter, state["exp_avg"], state["exp_avg_sq"]]
+        if group["amsgrad"]:
+            targets.append(state.setdefault("max_exp_avg_sq", zeros_like(parameter)))
         numbers = [1.0 - b1, b2, 1.0 - b2, length, correction, eps, *self._decay(group)]
-        update(_program(parameter.dtype), targets, gradient, numbers)
+        update(_program(parameter.dtype, bool(group["amsgrad"])), targets, gradient, numbers)
 
 
 @cache
-def _program(dtype: DType) -> Program:
-    def formula(*values: Any) -> tuple[Any, ...]:
-        p, m, v, g, new, old_square, new_square, length, correction, eps, decay, keep = values
+def _program(dtype: DType, amsgrad: bool) -> Program:
+    def formula(p: Any, m: Any, v: Any, *values: Any) -> tuple[Any, ...]:
+        *largest, g, new, old_square, new_square, length, correction, eps, decay, keep = values
         g = g + decay * p
         m = m + new * (g - m)
         v = old_square * v + new_square * g * g
-        return keep * p - length * (m / (SQRT(v) / correction + eps)), m, v
+        largest = [MAXIMUM(top, v) for top in largest]
+        size = SQRT(largest[0] if amsgrad else v)
+        return keep * p - length * (m / (size / correction + eps)), m, v, *largest
 
-    return update_program(formula, dtype, 4, 8)
+    return update_program(formula, dtype, 4 + amsgrad, 8)
 
 
 @final
@@ -80,6 +89,8 @@ class Adam(_Moments):
         m = m + (1 - b1) * (g - m)
         v = b2 * v + (1 - b2) * g * g
         p = p - lr / (1 - b1**t) * m / (sqrt(v) / sqrt(1 - b2**t) + eps)
+
+    ``amsgrad``: the largest v so far in place of v (Reddi et al., 2018). ``maximize``: -g for g.
 
     >>> import polyback as pb
     >>> p = pb.asarray([1.0], requires_grad=True)
@@ -116,8 +127,11 @@ class AdamW(_Moments):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay)
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
 
     def _decay(self, group: Any) -> tuple[float, float]:
         return 0.0, 1.0 - float(group["lr"]) * float(group["weight_decay"])

@@ -28,6 +28,8 @@ class RMSprop(Optimizer):
         m = momentum * m + d                     (no momentum: m = d)
         p = p - lr * m
 
+    ``maximize``: -g for g, which goes up.
+
     >>> import polyback as pb
     >>> p = pb.asarray([1.0], requires_grad=True)
     >>> optimizer = pb.optim.RMSprop([p], lr=0.1, alpha=0.75)
@@ -46,9 +48,12 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
         momentum: float = 0.0,
         centered: bool = False,
+        *,
+        maximize: bool = False,
     ) -> None:
         options = {"lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, {**options, "momentum": momentum, "centered": centered})
+        options |= {"momentum": momentum, "centered": centered, "maximize": maximize}
+        super().__init__(params, options)
 
     def _check(self, group: dict[str, Any]) -> None:
         check_options("RMSprop", group, "lr", "alpha", "eps", "weight_decay", "momentum")
@@ -102,6 +107,8 @@ class Adagrad(Optimizer):
         s = s + g * g                            (starts at initial_accumulator_value)
         p = p - lr / (1 + (t - 1) * lr_decay) * g / (sqrt(s) + eps)
 
+    ``maximize``: -g for g, which goes up.
+
     >>> import polyback as pb
     >>> p = pb.asarray([1.0], requires_grad=True)
     >>> optimizer = pb.optim.Adagrad([p], lr=0.5)
@@ -111,6 +118,8 @@ class Adagrad(Optimizer):
     [0.5]
     """
 
+    _needs = ("step", "sum")
+
     def __init__(
         self,
         params: Parameters,
@@ -119,14 +128,16 @@ class Adagrad(Optimizer):
         weight_decay: float = 0.0,
         initial_accumulator_value: float = 0.0,
         eps: float = 1e-10,
+        *,
+        maximize: bool = False,
     ) -> None:
         options = {"lr": lr, "lr_decay": lr_decay, "weight_decay": weight_decay, "eps": eps}
-        super().__init__(
-            params, {**options, "initial_accumulator_value": initial_accumulator_value}
-        )
+        options |= {"initial_accumulator_value": initial_accumulator_value, "maximize": maximize}
+        super().__init__(params, options)
 
     def _check(self, group: dict[str, Any]) -> None:
-        check_options("Adagrad", group, *self.defaults)
+        numbers = set(self.defaults) - {"maximize"}
+        check_options("Adagrad", group, *sorted(numbers))
 
     def _update(self, parameter: Tensor, gradient: Tensor, state: State, group: Any) -> None:
         if not state:

@@ -8,7 +8,7 @@ from typing import Any, Final, final
 from polyback.errors import GradientError
 from polyback.frontend.autograd import backward, no_grad, set_grad_enabled
 from polyback.frontend.functions import ones_like, sum, zeros_like
-from polyback.frontend.optim.optimizer import Optimizer, Parameters, State, check_options
+from polyback.frontend.optim.optimizer import Optimizer, Parameters, check_options
 from polyback.frontend.tensor import Tensor
 
 ENOUGH: Final = 1e-4  # of the decrease that the slope promises (Armijo's rule)
@@ -52,10 +52,7 @@ class NewtonCG(Optimizer):
     def _check(self, group: dict[str, Any]) -> None:
         check_options("NewtonCG", group, *self.defaults)
 
-    def _update(self, parameter: Tensor, gradient: Tensor, state: State, group: Any) -> None:
-        raise GradientError("[NewtonCG] parameters move together: want step(closure)")
-
-    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor:  # type: ignore[override]
+    def step(self, closure: Callable[[], Tensor] | None = None) -> Tensor:
         """One step; returns the loss before it. Options are those of the first group.
 
         Raises GradientError without a closure, or if the loss does not depend on the parameters.

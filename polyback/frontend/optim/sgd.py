@@ -30,6 +30,8 @@ class SGD(Optimizer):
         m = momentum * m + (1 - momentum) * g
         p = p - lr * m / (1 - momentum**t)
 
+    ``maximize``: -g for g, which goes up.
+
     >>> import polyback as pb
     >>> p = pb.asarray([1.0], requires_grad=True)
     >>> optimizer = pb.optim.SGD([p], lr=0.25)
@@ -38,6 +40,8 @@ class SGD(Optimizer):
     >>> p.tolist()
     [0.5]
     """
+
+    _needs = ("momentum_buffer",)
 
     def __init__(
         self,
@@ -48,10 +52,11 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
         nesterov: bool = False,
         *,
+        maximize: bool = False,
         bias_correction: bool = False,
     ) -> None:
         options = {"lr": lr, "momentum": momentum, "dampening": dampening}
-        options |= {"weight_decay": weight_decay, "nesterov": nesterov}
+        options |= {"weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize}
         super().__init__(params, {**options, "bias_correction": bias_correction})
 
     def _check(self, group: dict[str, Any]) -> None:

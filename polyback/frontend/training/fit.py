@@ -15,7 +15,12 @@ from polyback.errors import InvalidArgument
 from polyback.frontend.autograd import no_grad
 from polyback.frontend.data import DataLoader
 from polyback.frontend.nn.module import Module
-from polyback.frontend.optim import LRScheduler, Optimizer, clip_grad_norm_
+from polyback.frontend.optim import (
+    LRScheduler,
+    Optimizer,
+    ReduceLROnPlateau,
+    clip_grad_norm_,
+)
 from polyback.frontend.saving import load_checkpoint, save_checkpoint
 from polyback.frontend.tensor import Tensor
 from polyback.frontend.training.history import History
@@ -34,7 +39,7 @@ def fit(
     epochs: int,
     valid: Iterable[tuple[Tensor, ...]] | None = None,
     metrics: Mapping[str, Criterion] | None = None,
-    schedule: LRScheduler | None = None,
+    schedule: LRScheduler | ReduceLROnPlateau | None = None,
     max_norm: float | None = None,
     accumulate: int = 1,
     checkpoint: str | os.PathLike[str] | None = None,
@@ -45,7 +50,8 @@ def fit(
     """Train ``model`` on ``batches`` of (input, target) for ``epochs`` passes; returns the History.
 
     Every step minimises ``criterion(model(input), target)``, averaged over ``accumulate`` batches,
-    with gradients clipped to the norm ``max_norm``, and then moves ``schedule``. After each epoch
+    with gradients clipped to the norm ``max_norm``, and then moves ``schedule`` (a plateau's: after
+    each epoch, with what ``early_stopping`` watches). After each epoch
     the history gets ``loss`` and ``seconds``, and with ``valid`` also ``valid_loss`` and one
     ``valid_<name>`` for each of ``metrics(output, target)``; ``early_stopping`` watches
     ``valid_loss`` (else ``loss``).
@@ -88,6 +94,8 @@ def fit(
             run.begin(run.epoch + 1)
             history.add(run.epoch, **values)
             watched = values.get("valid_loss", values["loss"])
+            if isinstance(schedule, ReduceLROnPlateau):
+                schedule.step(watched)
             done = early_stopping is not None and early_stopping.update(watched)
             if checkpoint:
                 save_checkpoint(checkpoint, step=run.epoch, **parts)
@@ -110,7 +118,7 @@ class _Pass:
 
     def __init__(
         self, model: Module, criterion: Criterion, optimizer: Optimizer, batches: DataLoader,
-        schedule: LRScheduler | None, max_norm: float | None, accumulate: int,
+        schedule: LRScheduler | ReduceLROnPlateau | None, max_norm: float | None, accumulate: int,
     ) -> None:  # fmt: skip
         self.model, self.criterion, self.optimizer = model, criterion, optimizer
         self.batches, self.schedule = batches, schedule
@@ -159,7 +167,7 @@ class _Pass:
             clip_grad_norm_(self.model.parameters(), self.max_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
-        if self.schedule is not None:
+        if isinstance(self.schedule, LRScheduler):
             self.schedule.step()
 
 
