@@ -33,6 +33,13 @@ def weights(model: nn.Module) -> bytes:
     return b"".join(p.numpy().tobytes() for p in model.parameters())
 
 
+def test_fit_shows_the_loss_to_a_plateau(device):
+    model, optimizer, batches = problem(device)
+    schedule = optim.ReduceLROnPlateau(optimizer, "max", factor=0.5, patience=0)
+    training.fit(model, nn.cross_entropy, optimizer, batches, epochs=3, schedule=schedule)
+    assert optimizer.param_groups[0]["lr"] == 0.05 / 4  # the loss falls, which is not wanted
+
+
 def test_fit_is_the_usual_loop(device):
     model, optimizer, batches = problem(device)
     schedule = optim.ExponentialLR(optimizer, 0.99)

@@ -33,7 +33,7 @@ SCHEDULES = {
     "CosineAnnealingLR": {"T_max": st.integers(1, 20), "eta_min": st.floats(0, 0.1)},
     "CosineAnnealingWarmRestarts": {"T_0": st.integers(1, 5), "T_mult": st.integers(1, 3),
                                     "eta_min": st.floats(0, 0.1)},
-    "ConstantLR": {"factor": fraction, "total_iters": st.integers(1, 9)},
+    "ConstantLR": {"factor": st.floats(0.01, 1.0), "total_iters": st.integers(1, 9)},
     "PolynomialLR": {"total_iters": st.integers(1, 15), "power": st.floats(0.5, 3.0)},
     "OneCycleLR": {"max_lr": rate, "total_steps": st.integers(13, 40),
                    "pct_start": st.floats(0.1, 0.9),

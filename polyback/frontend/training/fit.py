@@ -50,11 +50,10 @@ def fit(
     """Train ``model`` on ``batches`` of (input, target) for ``epochs`` passes; returns the History.
 
     Every step minimises ``criterion(model(input), target)``, averaged over ``accumulate`` batches,
-    with gradients clipped to the norm ``max_norm``, and then moves ``schedule`` (a plateau's: after
-    each epoch, with what ``early_stopping`` watches). After each epoch
+    with gradients clipped to the norm ``max_norm``, and then moves ``schedule``. After each epoch
     the history gets ``loss`` and ``seconds``, and with ``valid`` also ``valid_loss`` and one
-    ``valid_<name>`` for each of ``metrics(output, target)``; ``early_stopping`` watches
-    ``valid_loss`` (else ``loss``).
+    ``valid_<name>`` for each of ``metrics(output, target)``; ``early_stopping`` and a
+    ``ReduceLROnPlateau`` watch ``valid_loss`` (else ``loss``).
 
     ``checkpoint``: the file that the whole run is saved to after every epoch, and at Ctrl-C, which
     stops the run at the end of a step; if the file is there, the run goes on from it as if it had
@@ -93,15 +92,24 @@ def fit(
                 values |= {f"valid_{k}": v for k, v in found.items()}
             run.begin(run.epoch + 1)
             history.add(run.epoch, **values)
-            watched = values.get("valid_loss", values["loss"])
-            if isinstance(schedule, ReduceLROnPlateau):
-                schedule.step(watched)
-            done = early_stopping is not None and early_stopping.update(watched)
+            done = _is_done(values, schedule, early_stopping)
             if checkpoint:
                 save_checkpoint(checkpoint, step=run.epoch, **parts)
             if done:
                 break
     return history
+
+
+def _is_done(
+    values: Mapping[str, float],
+    schedule: LRScheduler | ReduceLROnPlateau | None,
+    early_stopping: EarlyStopping | None,
+) -> bool:
+    """Show the loss of an epoch to what watches it; is it time to stop?"""
+    watched = values.get("valid_loss", values["loss"])
+    if isinstance(schedule, ReduceLROnPlateau):
+        schedule.step(watched)
+    return early_stopping is not None and early_stopping.update(watched)
 
 
 def _keep(checkpoint: Any, epoch: int, parts: dict[str, Any]) -> None:
