@@ -285,9 +285,10 @@ def reduce(op: Reduction, x: Array, axes: tuple[int, ...]) -> Array:
 
 
 def matmul(a: Array, b: Array) -> Array:
-    """Batched product of (..., m, k) and (..., k, n) of one type; leading axes broadcast."""
+    """Batched product of (..., m, k) and (..., k, n) of one type; leading axes broadcast. Half
+    types are multiplied as float32 unless the device claims their products."""
     device = same_device("matmul", a, b)
-    if a.dtype.compute is not a.dtype:
+    if a.dtype.compute is not a.dtype and a.dtype.name not in device.caps.matmul:
         return cast(matmul(cast(a, a.dtype.compute), cast(b, b.dtype.compute)), a.dtype)
     batch = broadcast_shapes(a.shape[:-2], b.shape[:-2], op="matmul")
     result = empty(device, (*batch, a.shape[-2], b.shape[-1]), a.dtype)

@@ -38,6 +38,9 @@ class Config:
     vendor_matmul: bool = _option(
         False, "matrix products by the vendor's library, on backends that can call one"
     )
+    tf32: bool = _option(
+        False, "float32 products may keep ten fraction bits of their factors, on tensor cores"
+    )
     debug: int = _option(0, "1 prints launches, 2 also programs")
 
     def __post_init__(self) -> None:

@@ -51,7 +51,7 @@ class Numerics:
 
     denormals: bool = True  # subnormal numbers are kept, not flushed to zero
     deterministic: bool = True  # same call, same inputs: same bits
-    float32_matmul: Literal["ieee"] = "ieee"
+    float32_matmul: Literal["ieee", "tf32"] = "ieee"  # tf32: only if a user asked for it
 
 
 @final
@@ -198,7 +198,8 @@ class Device(ABC):
     @abstractmethod
     def matmul(self, out: Operand, a: Operand, b: Operand) -> None:
         """``out[..., i, j] = sum_k a[..., i, k] b[..., k, j]``; leading axes are equal (broadcast
-        by stride 0), the three types are the same. The bound on sums is that of ``reduce``."""
+        by stride 0), the three types are the same. The bound on sums is that of ``reduce``; half
+        types, where claimed, are summed in float32 and rounded once."""
 
 
 @final

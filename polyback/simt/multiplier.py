@@ -85,7 +85,7 @@ class Multiplier:
             compiled = launcher.compiled(
                 ("product", dtype), lambda: cpu_kernel(dtype, shape, dialect)
             )
-            walk = _batches([view])
+            walk = batches([view])
             words = (packed_a, packed_b, made.buffer, view.offset, m, pair * n, padded,
                      *view.strides[-2:], left if a_batches > 1 else 0,
                      right if b_batches > 1 else 0, launcher.table(table(walk)))  # fmt: skip
@@ -117,7 +117,7 @@ class Multiplier:
         if columns:
             lines, depth, steps = depth, lines, steps[::-1]
         each = 2 if columns and dtype.kind == "complex" else 1  # real columns of one
-        walk, panels = _batches([view]), blocks(each * lines, size)
+        walk, panels = batches([view]), blocks(each * lines, size)
         buffer = launcher.driver.allocate(walk.size * panels * size * padded * part(dtype).itemsize)
         held.append(buffer)
         dialect, is_complex = launcher.dialect, dtype.kind == "complex"
@@ -134,7 +134,7 @@ class Multiplier:
     def _tiled(self, out: Operand, a: Operand, b: Operand) -> None:
         launcher, dtype = self.launcher, element(a.dtype)
         m, k, n = *a.view.shape[-2:], b.view.shape[-1]
-        walk = _batches([a.view, b.view, out.view])
+        walk = batches([a.view, b.view, out.view])
         dialect = launcher.dialect
         compiled = launcher.compiled(("product", dtype), lambda: gpu_kernel(dtype, dialect))
         words = (a.buffer, a.view.offset, b.buffer, b.view.offset, out.buffer, out.view.offset,
@@ -150,7 +150,7 @@ def _as_parts(view: View) -> View:
     return View((*outer, 2 * n), strides, 2 * view.offset)
 
 
-def _batches(views: Sequence[View]) -> Walk:
+def batches(views: Sequence[View]) -> Walk:
     """The leading axes."""
     lead = views[0].shape[:-2]
     walk = merge(lead, [v.strides[:-2] for v in views])

@@ -162,6 +162,16 @@ def check_sum(
     return check_units(got, reference, magnitude, limit, dtype, text)
 
 
+def check_rounded(
+    got: Array, reference: Array, magnitude: Array, n: int, dtype: DType, note: str = ""
+) -> float:
+    """Sums in float32, within ``2 n u sum|terms|`` by its u, rounded once to the half type."""
+    slack = 2 * n * FORMATS["float32"].u * magnitude
+    scale = np.abs(reference) + slack * (1 + 1 / FORMATS[dtype.name].u)
+    text = f"|got - want| / (u |want| + 2 n u32 sum|terms|); limit 1\n{note}"
+    return check_units(got, reference, scale, 1.0, dtype, text)
+
+
 def check_units(
     got: Array, reference: Array, scale: Any, limit: Any, dtype: DType, note: str = "",
     *, floor: float = 0.0,

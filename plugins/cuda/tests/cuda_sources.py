@@ -25,8 +25,12 @@ from polyback.simt.reduce import Frame
 from polyback.simt.reduce import Spec as ReduceSpec
 from polyback.simt.scan import scan_kernel
 from polyback.simt.sorting import key_type, keys_kernel, merge_kernel
+from polyback_cuda.async_matmul import Float32
 from polyback_cuda.dialect import dialect
 from polyback_cuda.driver import GROUP
+from polyback_cuda.fast_matmul import SIDES
+from polyback_cuda.tensor_cores import BFLOAT16, FLOAT16, TF32
+from polyback_cuda.tiles import ACROSS, ALONG, ANY
 
 WORDS: Final = dialect()
 CLAIMS: Final[Caps] = full_claims(frozenset(d.name for d in DTYPES))
@@ -146,12 +150,24 @@ def others(full: bool) -> Iterator[Kernel]:
         yield merge_kernel(code, WORDS, GROUP)
 
 
+def tiles(full: bool) -> Iterator[Kernel]:
+    """Products fed by asynchronous copies: every type, pair of layouts, size and result."""
+    modes = (ALONG, ACROSS, ANY)
+    for kind in (Float32(), FLOAT16, BFLOAT16, TF32):
+        for a_mode in modes:
+            for b_mode in modes if full else (a_mode,):
+                for side in SIDES if full else SIDES[:1]:
+                    yield kind.kernel(a_mode, b_mode, side)
+                    if full and kind in (FLOAT16, BFLOAT16):
+                        yield kind.kernel(a_mode, b_mode, side, whole=False)
+
+
 def sources(full: bool) -> list[str]:
     """All different sources; without ``full`` a tenth of them, of every family."""
     programs = [*row_programs(), *moving_programs()]
     made = [*(programs if full else programs[::12]), *fused_programs()]
     found = [next(iter(elementwise(p).values())).source for p in made]
-    found += [k.source for k in (*reductions(full), *others(full))]
+    found += [k.source for k in (*reductions(full), *others(full), *tiles(full))]
     return list(dict.fromkeys(found))
 
 

@@ -60,7 +60,7 @@ class CudaBackend(Backend):
         return tuple(driver.describe(cuda, k) for k in range(cuda.Device.count()))
 
     def open(self, index: int, config: Config) -> CudaDevice:
-        """Honours ``config.memory_limit`` and ``config.vendor_matmul``."""
+        """Honours ``config.memory_limit``, ``config.vendor_matmul`` and ``config.tf32``."""
         answer = self.probe()
         if isinstance(answer, Unavailable):
             raise BackendUnavailable(
@@ -78,7 +78,7 @@ class CudaBackend(Backend):
             raise InvalidArgument(f"[cuda] no device {index}; there are {count}")
         blas = find_cublas() if config.vendor_matmul else None
         opened = driver.CudaDriver(cuda, index, best_compiler, config.memory_limit)
-        return CudaDevice(opened, blas)
+        return CudaDevice(opened, blas, config.tf32)
 
 
 _NO_DRIVER: Final = {  # codes of cuda.h

@@ -11,14 +11,18 @@ from polyback.operand_check import check_matmul
 from polyback.simt.device import FEATURES, SimtDevice
 from polyback_cuda.dialect import dialect
 from polyback_cuda.driver import CudaDriver, Traits
+from polyback_cuda.fast_matmul import HALVES, TileMultiplier
 
 
-def claims(traits: Traits) -> Caps:
-    """Every dtype. Half types are stored as bits, so they need nothing of the device."""
+def claims(traits: Traits, tf32: bool = False) -> Caps:
+    """Every dtype. Half types are stored as bits, so they need nothing of the device; their
+    products are tensor cores' work."""
+    full = full_claims(frozenset(d.name for d in DTYPES))
     return replace(
-        full_claims(frozenset(d.name for d in DTYPES)),
+        full,
+        matmul=full.matmul | (HALVES if traits.has_tiles else frozenset()),
         features=FEATURES,
-        numerics=Numerics(),
+        numerics=Numerics(float32_matmul="tf32" if tf32 and traits.has_tiles else "ieee"),
         limits=Limits(alignment=traits.alignment, max_allocation=traits.max_allocation),
         protocol=(1, 1),
     )
@@ -26,19 +30,23 @@ def claims(traits: Traits) -> Caps:
 
 @final
 class CudaDevice(SimtDevice):
-    """One NVIDIA GPU. ``cublas``: the library that multiplies what it can, or None."""
+    """One NVIDIA GPU. ``cublas``: the library that multiplies what it can, or None; ``tf32``: may
+    products of float32 keep ten fraction bits of their factors?"""
 
-    def __init__(self, driver: CudaDriver, cublas: Any = None) -> None:
+    def __init__(self, driver: CudaDriver, cublas: Any = None, tf32: bool = False) -> None:
         traits = driver.traits
-        super().__init__("cuda", claims(traits), dialect(), traits.machine, driver)
+        super().__init__("cuda", claims(traits, tf32), dialect(), traits.machine, driver)
         self._driver_of_blas = driver
+        self._tiles = TileMultiplier(self._launcher, self._reducer, tf32)
         if cublas is not None:
             driver.open_blas(cublas)
 
     def matmul(self, out: Operand, a: Operand, b: Operand) -> None:
-        if self._driver_of_blas.has_blas:
-            self._check_open()
-            check_matmul(self.caps, out, a, b)
-            if out.view.size and self._driver_of_blas.gemm(out, a, b):
-                return
-        super().matmul(out, a, b)
+        self._check_open()
+        check_matmul(self.caps, out, a, b)
+        driver = self._driver_of_blas
+        if out.view.size and driver.has_blas and driver.gemm(out, a, b):
+            return
+        if driver.traits.has_tiles and self._tiles.matmul(out, a, b):
+            return
+        self._multiplier.matmul(out, a, b)

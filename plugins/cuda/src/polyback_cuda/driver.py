@@ -26,6 +26,7 @@ from polyback.simt.pool import Buffer
 from polyback.simt.pooled import PooledDriver
 from polyback_cuda.compiler import Compiler
 from polyback_cuda.cublas import Cublas, plan
+from polyback_cuda.ptx import LEAST
 from polyback_cuda.staging import Staging
 
 T = TypeVar("T")
@@ -87,6 +88,11 @@ class Traits:
     architecture: str
     alignment: int
     max_allocation: int
+
+    @property
+    def has_tiles(self) -> bool:
+        """Can it run the kernels of :mod:`polyback_cuda.tiles`?"""
+        return int(self.architecture.removeprefix("sm_")) >= LEAST
 
 
 def traits_of(cuda: Any, device: Any) -> Traits:

@@ -42,4 +42,5 @@ class SimulatedBackend(Backend):
     def open(self, index: int, config: Config) -> CudaDevice:
         if index != 0:
             raise InvalidArgument(f"[cuda, simulated] no device {index}; there is only index 0")
-        return CudaDevice(simulated_driver(memory_limit=config.memory_limit))
+        driver = simulated_driver(memory_limit=config.memory_limit)
+        return CudaDevice(driver, tf32=config.tf32)

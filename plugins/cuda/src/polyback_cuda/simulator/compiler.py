@@ -11,8 +11,10 @@ from polyback.errors import CompileError
 from polyback.simt.cache import BinaryCache, key
 from polyback_cuda.cache import default_folder
 from polyback_cuda.compiler import build, version_of
+from polyback_cuda.ptx import PTX
 
 HEADER: Final = Path(__file__).with_name("cuda_on_cpu.h")
+PTX_HEADER: Final = Path(__file__).with_name("ptx_on_cpu.h")  # for the few kernels that need it
 # As strict as the options for nvcc: one rounding per operation, no fast math.
 OPTIONS: Final = ("-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-w", "-x", "c++")
 _ENTRY: Final = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\([\d, ]+\) )?(\w+)\(')
@@ -34,6 +36,8 @@ def entries(source: str) -> dict[str, bool]:
 def with_entries(source: str) -> str:
     """The source with a function per kernel that runs a whole grid."""
     lines = ["// the kernels, as they are given to nvcc", source]
+    if PTX in source:
+        lines.insert(0, PTX_HEADER.read_text())
     for name, waits in entries(source).items():
         lines.append(
             f'extern "C" const char *{PREFIX}{name}(const unsigned *grid, unsigned threads,\n'
