@@ -9,6 +9,7 @@
 # ruff: noqa: I001  (tensors come before functions, functions before what uses them)
 
 import math as _math
+import sys as _sys
 
 from polyback import dtype as _dtype
 from polyback.config import Config as Config
@@ -50,6 +51,7 @@ from polyback.frontend.defaults import get_device as get_device
 from polyback.frontend.info import __array_namespace_info__ as __array_namespace_info__
 from polyback.frontend.info import __array_api_version__ as __array_api_version__
 from polyback.frontend.interchange import from_dlpack as from_dlpack
+from polyback.frontend.custom import custom_gradient as custom_gradient
 from polyback.frontend.transforms import grad as grad
 from polyback.frontend.transforms import jvp as jvp
 from polyback.frontend.transforms import value_and_grad as value_and_grad
@@ -81,3 +83,10 @@ complex64, complex128 = _dtype.complex64, _dtype.complex128
 e, pi = _math.e, _math.pi
 inf, nan = _math.inf, _math.nan
 newaxis = None
+
+# `import polyback.nn as nn` and `from polyback.optim import Adam` work, as in other libraries
+for _name in ("data", "fft", "linalg", "nn", "optim", "random", "training", "viz"):
+    _sys.modules[f"{__name__}.{_name}"] = globals()[_name]
+_sys.modules[f"{__name__}.nn.init"] = nn.init
+_sys.modules[f"{__name__}.optim.lr_scheduler"] = optim.lr_scheduler
+del _name

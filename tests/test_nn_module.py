@@ -377,3 +377,67 @@ def test_summary_counts_every_parameter_once_and_leaves_the_module_as_it_was(dev
     with pytest.raises(pb.ShapeError):
         nn.summary(net, pb.ones((5, 3), device=device))
     assert net.training
+
+
+def test_parameters_in_lists_and_dictionaries(device):
+    class Scales(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rows = nn.ParameterList(pb.ones(2, device=device) for _ in range(2))
+            self.named = nn.ParameterDict({"top": pb.zeros(1, device=device)})
+            self.parts = {"a": nn.Tanh(), "b": nn.Linear(1, 1, device=device)}
+
+        def forward(self, x: pb.Tensor) -> pb.Tensor:
+            return x * self.rows[0] + self.named["top"]
+
+    scales = Scales()
+    want = ["rows.0", "rows.1", "named.top", "parts.b.weight", "parts.b.bias"]
+    assert list(scales.state_dict()) == want
+    assert (len(scales.rows), len(list(scales.rows)), len(scales.named)) == (2, 2, 1)
+    scales.rows[-1] = pb.zeros(2, device=device)
+    pb.sum(scales(pb.ones(2, device=device))).backward()
+    assert [p.grad is None for p in scales.rows] == [False, True]
+    with pytest.raises(pb.IndexOutOfBounds, match="2 is outside its 2"):
+        scales.rows[2]
+    for key in ("a.b", "forward"):
+        with pytest.raises(pb.InvalidArgument, match="cannot name"):
+            scales.named[key] = pb.ones(1)
+    with pytest.raises(pb.InvalidArgument, match=r"want nn\.ParameterList"):
+        scales.more = [nn.Parameter(pb.ones(1))]
+
+
+def test_names_known_only_at_run_time():
+    net = nn.Sequential()
+    net.add_module("first", nn.Linear(2, 3))
+    net.register_parameter("scale", nn.Parameter(pb.ones(1)))
+    net.register_buffer("later", None)
+    assert list(net.state_dict()) == ["scale", "first.weight", "first.bias"]
+    net.later = pb.zeros(1)
+    assert "later" in net.state_dict()
+    assert [n for n, _ in net.named_parameters("net", recurse=False)] == ["net.scale"]
+    assert net.get_submodule("first") is net.first
+    for wrong in (
+        lambda: net.get_submodule("second"), lambda: net.add_module("a.b", nn.Tanh()),
+        lambda: net.register_parameter("forward", None), lambda: net["first"],
+        lambda: net.load_state_dict(None),
+    ):  # fmt: skip
+        with pytest.raises(pb.InvalidArgument):
+            wrong()
+
+
+def test_options_that_a_layer_lacks_are_errors():
+    for make in (lambda: nn.Tanh(3), lambda: nn.Sigmoid(slope=2.0)):
+        with pytest.raises(TypeError):
+            make()
+
+
+def test_imports_as_in_other_libraries():
+    import polyback.nn as other
+    from polyback.optim import Adam
+    from polyback.optim.lr_scheduler import StepLR
+
+    assert (other, Adam, StepLR) == (pb.nn, pb.optim.Adam, pb.optim.StepLR)
+    with pytest.raises(AttributeError, match="functions are here"):
+        pb.nn.functional  # noqa: B018
+    with pytest.raises(AttributeError, match=r"want polyback\.relu"):
+        pb.nn.relu  # noqa: B018

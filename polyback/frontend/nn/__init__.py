@@ -56,9 +56,6 @@ from polyback.frontend.nn.embedding import (
     Embedding as Embedding,
     embedding as embedding,
 )
-from polyback.frontend.nn.functional import (
-    functional_call as functional_call,
-)
 from polyback.frontend.nn.gan import (
     GANLoss as GANLoss,
 )
@@ -115,6 +112,10 @@ from polyback.frontend.nn.normalization_layers import (
     LayerNorm as LayerNorm,
     RMSNorm as RMSNorm,
 )
+from polyback.frontend.nn.parameters import (
+    ParameterDict as ParameterDict,
+    ParameterList as ParameterList,
+)
 from polyback.frontend.nn.pooling import (
     adaptive_avg_pool2d as adaptive_avg_pool2d,
     avg_pool1d as avg_pool1d,
@@ -149,6 +150,9 @@ from polyback.frontend.nn.shape import (
     Identity as Identity,
     Unflatten as Unflatten,
 )
+from polyback.frontend.nn.stateless import (
+    functional_call as functional_call,
+)
 from polyback.frontend.nn.summary import (
     summary as summary,
 )
@@ -164,3 +168,13 @@ from polyback.frontend.recompute import (
 )
 
 __all__ = [name for name, value in vars().items() if callable(value) or value is init]
+
+
+def __getattr__(name: str) -> object:
+    """Raises AttributeError, and says where a function is that other libraries have here."""
+    from polyback.frontend import functions
+
+    hint = f"; want polyback.{name}" if name in functions.__all__ else ""
+    if name == "functional":
+        hint = "; functions are here (nn.cross_entropy) and in polyback itself (polyback.relu)"
+    raise AttributeError(f"module 'polyback.nn' has no attribute {name!r}{hint}")

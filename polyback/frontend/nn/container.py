@@ -76,6 +76,11 @@ class Series(Module):
 
     def _spot(self, index: int) -> int:
         count = len(self)
+        if not isinstance(index, int):
+            raise InvalidArgument(
+                f"[{type(self).__name__}] got the index {index!r}; want an integer or a slice, or "
+                f"get_submodule(name)"
+            )
         if not -count <= index < count:
             raise IndexOutOfBounds(
                 f"[{type(self).__name__}] {index} is outside its {count} modules"

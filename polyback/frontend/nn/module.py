@@ -5,7 +5,7 @@ The rule of attributes, in the order in which they are set in ``__init__``:
 - a leaf tensor with ``requires_grad=True`` (what :func:`Parameter` makes) is a *parameter*. Its
   name stays one when ``requires_grad`` is switched off later, so freezing loses nothing;
 - a tensor given to :meth:`Module.register_buffer` is a *buffer*: moved and saved, but not trained;
-- a Module, or a list or tuple of Modules, is a *child*;
+- a Module, or a list, tuple or dictionary of Modules, is a *child*;
 - everything else is a plain attribute.
 
 No call of ``super().__init__()`` is needed.
@@ -17,12 +17,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple, Self
 
-from polyback.dtype import dtype_of
+from polyback.dtype import DType, dtype_of
 from polyback.errors import DTypeError, GradientError, InvalidArgument, ShapeError
 from polyback.frontend.autograd import no_grad
 from polyback.frontend.functions import astype
 from polyback.frontend.functions.creation import to_device
 from polyback.frontend.nn.hooks import Handle, Hook, Hooks
+from polyback.frontend.optim.optimizer import clear_gradients
 from polyback.frontend.tensor import Tensor
 from polyback.runtime import Device
 from polyback.runtime import device as get_device
@@ -76,6 +77,10 @@ class Module(ABC):
         vars(self).update({_KINDS: {}, _HOOKS: None, "training": True})
         return self
 
+    def __init__(self) -> None:
+        """Takes nothing, so that an option that a layer lacks is an error."""
+        super().__init__()
+
     @abstractmethod
     def forward(self, *args: Any, **options: Any) -> Any:
         """The result for the inputs."""
@@ -89,7 +94,9 @@ class Module(ABC):
     def __setattr__(self, name: str, value: Any) -> None:
         kinds: dict[str, Kind] = vars(self)[_KINDS]
         if not isinstance(value, Tensor):
-            kinds.pop(name, None)
+            if kinds.get(name) == "parameter" or value is not None:
+                kinds.pop(name, None)  # a buffer that is None for now stays one
+            _check_plain(name, value)
         elif name not in kinds and value.is_leaf and value.requires_grad:
             kinds[name] = "parameter"
         elif kinds.get(name) == "parameter" and not value.is_leaf:
@@ -103,32 +110,50 @@ class Module(ABC):
         vars(self)[_KINDS].pop(name, None)
         object.__delattr__(self, name)
 
-    def register_buffer(self, name: str, tensor: Tensor, persistent: bool = True) -> None:
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Keep ``tensor`` as attribute ``name``: moved with the module, never trained, and saved
-        with it if ``persistent``.
+        with it if ``persistent``. None keeps the place for one.
 
         Raises InvalidArgument for a name in use, DTypeError for something that is no tensor.
         """
         if name in vars(self):
             raise InvalidArgument(f"[register_buffer] {name!r} is an attribute already")
-        if not isinstance(tensor, Tensor):
+        if tensor is not None and not isinstance(tensor, Tensor):
             raise DTypeError(f"[register_buffer] got {type(tensor).__name__}; want a tensor")
         vars(self)[_KINDS][name] = "buffer" if persistent else "scratch"
         object.__setattr__(self, name, tensor)
 
+    def register_parameter(self, name: str, param: Tensor | None) -> None:
+        """``setattr(self, name, param)`` for a name known only when the program runs."""
+        _check_name("register_parameter", self, name)
+        if param is not None and not (isinstance(param, Tensor) and param.is_leaf):
+            raise DTypeError(
+                f"[register_parameter] got {type(param).__name__}; want nn.Parameter(tensor)"
+            )
+        setattr(self, name, param)
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """``setattr(self, name, module)`` for a name known only when the program runs."""
+        _check_name("add_module", self, name)
+        if module is not None and not isinstance(module, Module):
+            raise DTypeError(f"[add_module] got {type(module).__name__}; want a Module")
+        setattr(self, name, module)
+
     def _own(self, *wanted: Kind) -> Iterator[tuple[str, Tensor]]:
         kinds = vars(self)[_KINDS]
-        return ((k, v) for k, v in list(vars(self).items()) if kinds.get(k) in wanted)
+        named = list(vars(self).items())
+        return ((k, v) for k, v in named if kinds.get(k) in wanted and v is not None)
 
     # --- the tree -------------------------------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
-        """The modules right below this one; those of a list are named ``list.0``, ``list.1``."""
+        """The modules right below this one; those of a list are named ``list.0``, ``list.1``, those
+        of a dictionary by their keys."""
         for name, value in list(vars(self).items()):
             if isinstance(value, Module):
                 yield name, value
-            elif isinstance(value, (list, tuple)):
-                parts = enumerate(value)
+            elif isinstance(value, (list, tuple, dict)) and name not in (_KINDS, _HOOKS):
+                parts = value.items() if isinstance(value, dict) else enumerate(value)
                 yield from ((f"{name}.{k}", m) for k, m in parts if isinstance(m, Module))
 
     def children(self) -> Iterator[Module]:
@@ -151,29 +176,49 @@ class Module(ABC):
                 seen.add(id(module))
                 yield prefix.rstrip("."), module
 
+    def get_submodule(self, target: str) -> Module:
+        """The module of that name, such as ``"layers.0"``. Raises InvalidArgument.
+
+        >>> import polyback as pb
+        >>> pb.nn.Sequential(pb.nn.Tanh()).get_submodule("0")
+        Tanh()
+        """
+        for prefix, module in self._walk("", ()):
+            if prefix.rstrip(".") == target:
+                return module
+        known = [name for name, _ in self.named_modules()]
+        raise InvalidArgument(f"[get_submodule] there is no {target!r}; want one of {known}")
+
     def modules(self) -> Iterator[Module]:
         """This module and all below, each once."""
         return (module for _, module in self.named_modules())
 
-    def _tensors(self, *wanted: Kind) -> Iterator[tuple[str, Tensor]]:
-        seen = set[int]()
-        for prefix, module in self._walk("", ()):
+    def _tensors(self, prefix: str, recurse: bool, *wanted: Kind) -> Iterator[tuple[str, Tensor]]:
+        seen, start = set[int](), f"{prefix}." if prefix else ""
+        for spot, module in self._walk(start, ()) if recurse else [(start, self)]:
             for name, tensor in module._own(*wanted):
                 if id(tensor) not in seen:
                     seen.add(id(tensor))
-                    yield prefix + name, tensor
+                    yield spot + name, tensor
 
-    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:
-        """Names, such as ``"layers.0.weight"``, and parameters, each once, in definition order."""
-        return self._tensors("parameter")
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Names, such as ``"layers.0.weight"``, and parameters, each once, in definition order.
+        Without ``recurse`` only the module's own."""
+        return self._tensors(prefix, recurse, "parameter")
 
-    def parameters(self) -> Iterator[Tensor]:
+    def parameters(self, recurse: bool = True) -> Iterator[Tensor]:
         """All parameters, each once, in definition order: what an optimizer takes."""
-        return (tensor for _, tensor in self.named_parameters())
+        return (tensor for _, tensor in self.named_parameters(recurse=recurse))
 
-    def named_buffers(self) -> Iterator[tuple[str, Tensor]]:
+    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Tensor]]:
         """Names and buffers, each once, in definition order."""
-        return self._tensors("buffer", "scratch")
+        return self._tensors(prefix, recurse, "buffer", "scratch")
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """All buffers, each once, in definition order."""
+        return (tensor for _, tensor in self.named_buffers(recurse=recurse))
 
     def num_parameters(self) -> int:
         """How many numbers can be trained.
@@ -211,10 +256,9 @@ class Module(ABC):
         function(self)
         return self
 
-    def zero_grad(self) -> None:
-        """Forget the gradients of all parameters."""
-        for parameter in self.parameters():
-            parameter.grad = None
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Forget the gradients of all parameters, or make them zeros."""
+        clear_gradients(self.parameters(), set_to_none)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Train all parameters, or freeze them. Returns the module."""
@@ -222,16 +266,19 @@ class Module(ABC):
             parameter.requires_grad = requires_grad
         return self
 
-    def to(self, device: str | Device | None = None, dtype: Any = None) -> Self:
+    def to(self, device: str | Device | DType | None = None, dtype: Any = None) -> Self:
         """Move parameters, buffers, gradients to ``device``; convert floating ones to ``dtype``.
 
         Tensors stay the same objects, so an optimizer keeps working on them; make it after the
-        move all the same, for its own state does not move. Returns the module.
+        move all the same, for its own state does not move. A dtype may also come first, as in
+        ``to(pb.float64)``. Returns the module.
 
         >>> import polyback as pb
         >>> next(pb.nn.Linear(2, 2).to(dtype=pb.float64).parameters()).dtype
         polyback.float64
         """
+        if isinstance(device, DType):
+            device, dtype = None, device
         place = None if device is None else get_device(device)
         kind = None if dtype is None else dtype_of(dtype)
         if kind is not None and not kind.is_floating:
@@ -300,6 +347,10 @@ class Module(ABC):
         Raises, before anything has changed: InvalidArgument for missing or unexpected names (unless
         ``strict=False``, which lists them in the result), ShapeError, DTypeError.
         """
+        if not isinstance(state, Mapping):
+            raise InvalidArgument(
+                f"[load_state_dict] got {type(state).__name__}; want tensors by name"
+            )
         own = dict(self._state())
         missing = [name for name in own if name not in state]
         unexpected = [name for name in state if name not in own]
@@ -331,6 +382,24 @@ class Module(ABC):
             lines.append(f"({name}): {child!r}".replace("\n", "\n  "))
         inside = "\n  ".join([*filter(None, [self.extra_repr()]), *lines])
         return f"{type(self).__name__}(" + (f"\n  {inside}\n)" if lines else f"{inside})")
+
+
+def _check_name(op: str, module: Module, name: str) -> None:
+    """Raises InvalidArgument for a name that state cannot have, or that is another thing's."""
+    if not isinstance(name, str) or not name or "." in name or hasattr(type(module), name):
+        raise InvalidArgument(f"[{op}] {name!r} cannot be a name here; want another, without dots")
+
+
+def _check_plain(name: str, value: Any) -> None:
+    """Raises InvalidArgument for parameters in a list: they would be none."""
+    parts = value.values() if isinstance(value, dict) else value
+    if isinstance(value, (list, tuple, dict)) and any(
+        isinstance(x, Tensor) and x.is_leaf and x.requires_grad for x in parts
+    ):
+        raise InvalidArgument(
+            f"[module] {name} is a {type(value).__name__} of parameters, which would not be "
+            f"trained; want nn.ParameterList or nn.ParameterDict"
+        )
 
 
 def _check_loaded(name: str, source: Any, target: Tensor) -> None:
