@@ -19,10 +19,11 @@ test: $(VENV)/.test  ## conformance of the backends, then every test
 	{ $(BIN)/polyback conformance numpy_ref && $(BIN)/polyback conformance cpu_c && \
 	  $(BIN)/pytest tests plugins conformance/meta_tests; } || { kill $$opencl; exit 1; }; \
 	wait $$opencl; status=$$?; cat $(VENV)/opencl.log; [ $$status = 0 ] || exit $$status; \
-	$(BIN)/pytest tests/test_array_api_special_cases.py --devices opencl
+	$(BIN)/pytest tests/test_array_api_special_cases.py tests/test_loss_curves.py --devices opencl
 
 slow: $(VENV)/.test  ## the long sweeps: exhaustive accuracy, full conformance
 	$(BIN)/pytest tests plugins conformance/meta_tests -m slow
+	$(BIN)/pytest tests/test_loss_curves.py -m slow --devices opencl
 
 check: $(VENV)/.check  ## lint and types
 	$(BIN)/ruff check .

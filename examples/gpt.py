@@ -9,18 +9,18 @@ that of a bigram model fitted on the same training words.
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 import time
 
 import numpy as np
+from common import arguments
 from text import Text, bigram_perplexity
 
 import polyback as pb
 from polyback import nn, optim
 
-CONTEXT, BATCH = 64, 16
+CONTEXT = 64
 
 
 class Attention(nn.Module):
@@ -95,20 +95,22 @@ class GPT(nn.Module):
 class Training:
     """A model, its data and its optimizer on one device."""
 
-    def __init__(self, text: Text, device: str, steps: int, seed: int = 0, **sizes: int) -> None:
-        pb.random.manual_seed(seed)
-        self.text, self.device = text, device
-        self.model = GPT(text.size, device, **sizes)
+    def __init__(
+        self, text: Text, device: str, dtype: str, steps: int, batch: int = 16, **sizes: int
+    ) -> None:
+        pb.random.manual_seed(0)
+        self.text, self.device, self.batch = text, device, batch
+        self.model = GPT(text.size, device, **sizes).to(dtype=dtype)
         self.optimizer = optim.AdamW(
             self.model.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.1
         )
         self.schedule = optim.OneCycleLR(self.optimizer, 2e-3, steps + 1, pct_start=0.1)
-        self.rng = np.random.default_rng(seed)
+        self.rng = np.random.default_rng(0)
         self.losses: list[float] = []
 
     def step(self) -> None:
         """One batch of windows from anywhere in the text."""
-        starts = self.rng.integers(0, len(self.text.training) - CONTEXT - 1, BATCH)
+        starts = self.rng.integers(0, len(self.text.training) - CONTEXT - 1, self.batch)
         rows = np.stack([self.text.training[s : s + CONTEXT + 1] for s in starts])
         ids, targets = (pb.asarray(a, device=self.device) for a in (rows[:, :-1], rows[:, 1:]))
         self.model.train()
@@ -135,16 +137,26 @@ class Training:
         return float(np.exp(total / max(count, 1)))
 
 
+def first_losses(device: str, dtype: str, steps: int, small: bool) -> list[float]:
+    """For compare_devices.py."""
+    if small:
+        text = Text(size=200, length=15_000)
+        training = Training(text, device, dtype, steps, batch=2, width=32, layers=1)
+    else:
+        training = Training(Text(), device, dtype, 1200)
+    for _ in range(steps):
+        training.step()
+    return training.losses
+
+
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default=None, help="default: the best CPU device")
+    parser = arguments(__doc__)
     parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--plot", default="", help="write the curves here")
     options = parser.parse_args(argv)
-    device = str(pb.get_device(options.device or "cpu"))
-    text = Text()
+    device, text = options.device, Text()
     wanted = bigram_perplexity(text)
-    training = Training(text, device, options.steps)
+    training = Training(text, device, options.dtype, options.steps)
     history = pb.training.History()
     print(f"{training.model.num_parameters()} parameters on {device}; a bigram model's perplexity: "
           f"{wanted:.1f}\n step   loss  perplexity  seconds")  # fmt: skip

@@ -9,17 +9,17 @@ held-out words ends below that of a bigram model fitted on the same training wor
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 
 import numpy as np
+from common import arguments
 from text import Text, bigram_perplexity
 
 import polyback as pb
 from polyback import nn, optim
 
-BATCH, BPTT = 20, 30
+BPTT = 30
 State = tuple[pb.Tensor, ...]
 
 
@@ -42,12 +42,14 @@ class LanguageModel(nn.Module):
 class Training:
     """A model, its data and its optimizer on one device."""
 
-    def __init__(self, text: Text, device: str, width: int = 200, seed: int = 0) -> None:
-        pb.random.manual_seed(seed)
+    def __init__(
+        self, text: Text, device: str, dtype: str = "float32", width: int = 200, batch: int = 20
+    ) -> None:
+        pb.random.manual_seed(0)
         self.device, self.text = device, text
-        self.model = LanguageModel(text.size, width, device)
+        self.model = LanguageModel(text.size, width, device).to(dtype=dtype)
         self.optimizer = optim.AdamW(self.model.parameters(), lr=4e-3, weight_decay=0.05)
-        self.batched = pb.data.batchify(text.training, BATCH)
+        self.batched = pb.data.batchify(text.training, batch)
         self.losses: list[float] = []
 
     def loss(self, x: np.ndarray, y: np.ndarray, state: State | None) -> tuple[pb.Tensor, State]:
@@ -83,16 +85,24 @@ class Training:
         return float(np.exp(total / count))
 
 
+def first_losses(device: str, dtype: str, steps: int, small: bool) -> list[float]:
+    """For compare_devices.py."""
+    if small:
+        training = Training(Text(size=200, length=15_000), device, dtype, width=16, batch=8)
+    else:
+        training = Training(Text(), device, dtype)
+    training.epoch(steps)
+    return training.losses
+
+
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default=None, help="default: the best CPU device")
+    parser = arguments(__doc__)
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--plot", default="", help="write the curves here")
     options = parser.parse_args(argv)
-    device = str(pb.get_device(options.device or "cpu"))
-    text = Text()
+    device, text = options.device, Text()
     wanted = bigram_perplexity(text)
-    training = Training(text, device)
+    training = Training(text, device, options.dtype)
     print(f"{len(text.training)} words to train on, {len(text.held_out)} held out, {text.size} "
           f"different; {training.model.num_parameters()} parameters on {device}")  # fmt: skip
     print(f"a bigram model's perplexity: {wanted:.1f}\nepoch   loss  perplexity  seconds")

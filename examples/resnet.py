@@ -9,10 +9,11 @@ random shifts and turns, and 1000 to test. The run fails (exit code 1) below 98.
 
 from __future__ import annotations
 
-import argparse
+import itertools
 import sys
 
 import numpy as np
+from common import arguments, digits
 from train_digits import jitter
 
 import polyback as pb
@@ -56,35 +57,49 @@ class Training:
     """A model and what trains it on one device; the same numbers for the same seed everywhere."""
 
     def __init__(
-        self, device: str, data: pb.data.Dataset, epochs: int, batch_size: int = 64, width: int = 16
+        self, device: str, dtype: str, epochs: int, batch_size: int = 64, width: int = 16
     ) -> None:
         pb.random.manual_seed(0)
-        self.model = network(device, width)
+        self.model = network(device, width).to(dtype=dtype)
         self.batches = pb.data.DataLoader(
-            data, batch_size, shuffle=True, drop_last=True, augment=with_channel, prefetch=2,
-            device=device,
+            digits(dtype)[0], batch_size, shuffle=True, drop_last=True, augment=with_channel,
+            prefetch=2, device=device,
         )  # fmt: skip
         self.optimizer = optim.AdamW(self.model.parameters(), lr=0.01, weight_decay=0.05)
         steps = max(epochs * len(self.batches), 2)
         self.schedule = optim.OneCycleLR(self.optimizer, 0.01, steps + 1)
         self.criterion = nn.CrossEntropyLoss(label_smoothing=0.1)
 
+    def step(self, images: pb.Tensor, labels: pb.Tensor) -> float:
+        """One step, as ``pb.training.fit`` makes it; the loss before it."""
+        loss = self.criterion(self.model(images), labels)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        return loss.item()
+
+
+def first_losses(device: str, dtype: str, steps: int, small: bool) -> list[float]:
+    """For compare_devices.py."""
+    training = Training(device, dtype, 1, 8, width=4) if small else Training(device, dtype, 15)
+    return [training.step(*batch) for batch in itertools.islice(training.batches, steps)]
+
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default=None, help="default: the best CPU device")
+    parser = arguments(__doc__)
     parser.add_argument("--epochs", type=int, default=15)
     parser.add_argument("--plot", default="", help="write the curves here")
     parser.add_argument("--checkpoint", default="", help="save the run here, and go on from it")
     options = parser.parse_args(argv)
-    device = str(pb.get_device(options.device or "cpu"))
-    train_set, test_set = pb.data.random_split(pb.data.mnist5k(), [4000, 1000], seed=0)
-    images, labels = test_set.batch(np.arange(1000))
+    device = options.device
+    images, labels = digits(options.dtype)[1].batch(np.arange(1000))
     test_batches = pb.data.DataLoader(
         pb.data.ArrayDataset(images[:, None], labels), 250, device=device
     )
-    training = Training(device, train_set, options.epochs)
-    print(nn.summary(training.model, pb.zeros((1, 1, 28, 28), device=device)))
+    training = Training(device, options.dtype, options.epochs)
+    blank = pb.zeros((1, 1, 28, 28), dtype=options.dtype, device=device)
+    print(nn.summary(training.model, blank))
     history = pb.training.fit(
         training.model, training.criterion, training.optimizer, training.batches,
         epochs=options.epochs, valid=test_batches, metrics={"accuracy": pb.training.accuracy},

@@ -8,11 +8,12 @@ run fails (exit code 1) if the test error of a model ends above what is wanted o
 
 from __future__ import annotations
 
-import argparse
+import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
+from common import arguments, digits
 
 import polyback as pb
 
@@ -34,20 +35,35 @@ def two_layers(x: pb.Tensor, w1: pb.Tensor, w2: pb.Tensor) -> pb.Tensor:
     return pb.tanh(x @ w1) @ w2
 
 
+def start(device: str, dtype: str, hidden: int = 100) -> dict[str, tuple[Model, list[pb.Tensor]]]:
+    """The two models and their weights."""
+    generator = pb.random.Generator(0)
+
+    def weight(rows: int, columns: int) -> pb.Tensor:
+        w = generator.normal((rows, columns), std=rows**-0.5, dtype=dtype, device=device)
+        w.requires_grad = True
+        return w
+
+    return {
+        "softmax regression": (linear, [weight(784, 10)]),
+        "two-layer network": (two_layers, [weight(784, hidden), weight(hidden, 10)]),
+    }
+
+
 def train(
-    model: Model, weights: list[pb.Tensor], batches: pb.data.DataLoader, epochs: int, lr: float
-) -> list[float]:
+    model: Model, weights: list[pb.Tensor], batches: Iterable[tuple[pb.Tensor, ...]],
+    lr: float = 0.1,
+) -> list[float]:  # fmt: skip
     """Plain stochastic gradient descent: w = w - lr * dloss/dw."""
     losses = []
-    for _ in range(epochs):
-        for images, labels in batches:
-            loss = cross_entropy(model(images.reshape(len(labels), -1), *weights), labels)
-            loss.backward()
-            with pb.no_grad():
-                for w in weights:
-                    w -= lr * w.grad
-                    w.grad = None
-            losses.append(loss.item())
+    for images, labels in batches:
+        loss = cross_entropy(model(images.reshape(len(labels), -1), *weights), labels)
+        loss.backward()
+        with pb.no_grad():
+            for w in weights:
+                w -= lr * w.grad
+                w.grad = None
+        losses.append(loss.item())
     return losses
 
 
@@ -58,28 +74,28 @@ def error(model: Model, weights: list[pb.Tensor], images: pb.Tensor, labels: pb.
         return 1.0 - int(pb.count_nonzero(found == labels)) / len(labels)
 
 
+def first_losses(device: str, dtype: str, steps: int, small: bool) -> list[float]:
+    """For compare_devices.py: of both models, one after the other."""
+    losses = []
+    for model, weights in start(device, dtype, hidden=16 if small else 100).values():
+        batches = pb.data.DataLoader(
+            digits(dtype)[0], 16 if small else 50, shuffle=True, seed=0, device=device
+        )
+        losses += train(model, weights, itertools.islice(batches, steps))
+    return losses
+
+
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default=None, help="default: the best CPU device")
+    parser = arguments(__doc__)
     parser.add_argument("--epochs", type=int, default=20)
     options = parser.parse_args(argv)
-    device = str(pb.get_device(options.device or "cpu"))
-    training, test = pb.data.random_split(pb.data.mnist5k(), [4000, 1000], seed=0)
+    device = options.device
+    training, test = digits(options.dtype)
     test_batch = next(iter(pb.data.DataLoader(test, 1000, device=device)))
-    generator = pb.random.Generator(0)
-
-    def start(rows: int, columns: int) -> pb.Tensor:
-        w = generator.normal((rows, columns), std=rows**-0.5, device=device)
-        w.requires_grad = True
-        return w
-
     ok = True
-    for name, model, weights in (
-        ("softmax regression", linear, [start(784, 10)]),
-        ("two-layer network", two_layers, [start(784, 100), start(100, 10)]),
-    ):
+    for name, (model, weights) in start(device, options.dtype).items():
         batches = pb.data.DataLoader(training, 50, shuffle=True, seed=0, device=device)
-        losses = train(model, weights, batches, options.epochs, lr=0.1)
+        losses = [x for _ in range(options.epochs) for x in train(model, weights, batches)]
         wrong = error(model, weights, *test_batch)
         ok = ok and wrong <= WANTED_ERROR[name]
         first, last = np.mean(losses[:80]), np.mean(losses[-80:])

