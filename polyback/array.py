@@ -119,6 +119,10 @@ class Array:
         ``consume``: the source is a temporary that nobody reads afterwards, so that its expression
         can run with this buffer as its output.
         """
+        with self.device.lock:
+            self._assign(source, consume)
+
+    def _assign(self, source: Array | Number, consume: bool) -> None:
         storage = self.storage
         if self.view.has_overlap:
             raise InvalidArgument("[assign] cannot write to a broadcast array; copy it first")
@@ -266,13 +270,14 @@ def reduce(op: Reduction, x: Array, axes: tuple[int, ...]) -> Array:
     if 0 in shape:
         return result
     supported = x.dtype.name in x.device.caps.reductions.get(op.name, frozenset())
-    node = x.pending
-    if node is not None and supported and x.view.size and fusion.is_cheap(node):
-        program, ins = fusion.collect(node)
-        if x.device.has("reduce_fused") and not x.device.missing(program):
-            feature: Any = x.device.protocol
-            feature.reduce_fused(op, result.operand(), program, ins, axes)
-            return result
+    with x.device.lock:  # what the expression reads stays as it is
+        node = x.pending
+        if node is not None and supported and x.view.size and fusion.is_cheap(node):
+            program, ins = fusion.collect(node)
+            if x.device.has("reduce_fused") and not x.device.missing(program):
+                feature: Any = x.device.protocol
+                feature.reduce_fused(op, result.operand(), program, ins, axes)
+                return result
     launch(
         x.device,
         f"{op.name} {x.dtype}",

@@ -15,6 +15,7 @@ found by the flat list of rows, types and value numbers that describes the expre
 from __future__ import annotations
 
 import weakref
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, final
 
 from polyback.device import Operand
@@ -32,6 +33,7 @@ MAX_LEAVES: Final = 16
 CHEAP_ULP: Final = 2.5  # rows with a larger error bound are transcendental: not worth repeating
 CHEAP_NODES: Final = 8
 _PROGRAMS: Final[dict[tuple[Any, ...], Program]] = {}
+_FORGETTING: Final = Lock()
 _NO_ARRAY: Final[Any] = lambda: None  # noqa: E731  (a reference to nothing)
 
 
@@ -88,8 +90,12 @@ class Pending:
 
 
 def _forget_done(readers: list[weakref.ref[Pending]]) -> None:
-    """Drop those that are gone or have run, so that the list stays short."""
-    readers[:] = [r for r in readers if (n := r()) is not None and n.leaf is None]
+    """Drop those that are gone or have run, so that the list stays short. Another thread may add
+    one meanwhile, at the end; one that would drop some too leaves it."""
+    if _FORGETTING.acquire(blocking=False):
+        known = len(readers)
+        readers[:known] = [r for r in readers[:known] if (n := r()) is not None and n.leaf is None]
+        _FORGETTING.release()
 
 
 @final
@@ -192,6 +198,11 @@ def is_cheap(root: Pending) -> bool:
 
 def evaluate(root: Pending) -> Leaf:
     """Run ``root`` and everything below it; returns its numbers (row-major, dense)."""
+    with root.device.lock:  # no node runs twice, and no write comes between
+        return _evaluate(root)
+
+
+def _evaluate(root: Pending) -> Leaf:
     if root.leaf is not None:
         return root.leaf
     writer = _Writer(root)
@@ -235,8 +246,9 @@ def evaluate_into(root: Pending, storage: Storage, view: View) -> None:
 
 def share(storage: Storage) -> None:
     """Others may write to the buffer from now on: what reads it runs now, and later at once."""
-    before_write(storage)
-    storage.weight = MAX_LEAVES + 1
+    with storage.device.lock:
+        before_write(storage)
+        storage.weight = MAX_LEAVES + 1
 
 
 def copy_leaf(source: Leaf, storage: Storage, view: View) -> None:
@@ -269,7 +281,8 @@ def _reads_other_view(writer: _Writer, root: Pending, storage: Storage, view: Vi
 
 
 def before_write(storage: Storage, but: set[int] | None = None) -> None:
-    """Evaluate every expression that still has to read ``storage``; ``but`` are ids to leave."""
+    """Evaluate every expression that still has to read ``storage``; ``but`` are ids to leave. The
+    caller holds the device's lock until it has written."""
     readers, storage.readers = storage.readers, []
     for reference in readers:
         node = reference()

@@ -8,9 +8,11 @@ caller before that (see :mod:`polyback.array`).
 from __future__ import annotations
 
 import gc
+import os
 import weakref
 from collections.abc import Callable, Sequence
 from functools import cache
+from threading import RLock
 from typing import TYPE_CHECKING, Any, final
 
 from polyback import registry
@@ -33,9 +35,17 @@ class Device:
 
     def __init__(self, name: str, index: int) -> None:
         self.name, self.index = name, index
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._after_fork)
         self._protocol: ProtocolDevice | None = None
+        self.lock = RLock()  # held while expressions run and while a buffer is written in place
         # By id, far faster than comparing programs; kept alive, so that no id comes twice.
         self._missing: dict[int, tuple[Program, list[str]]] = {}
+
+    def _after_fork(self) -> None:
+        """In a forked child: another thread may have held the lock, and the registry knows whether
+        the device is still to be used."""
+        self.lock, self._protocol = RLock(), None
 
     @property
     def protocol(self) -> ProtocolDevice:

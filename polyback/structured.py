@@ -73,9 +73,10 @@ def scatter(target: Array, index: Array, x: Array, axis: int, mode: Mode) -> Non
         return
     storage = target.storage
     index, x = (a.copy() if a.storage is storage else a for a in (index, x))
-    fusion.before_write(storage)
-    _protocol(x).scatter(target.operand(), index.operand(), x.operand(), axis, mode)
-    storage.version += 1
+    with target.device.lock:
+        fusion.before_write(storage)
+        _protocol(x).scatter(target.operand(), index.operand(), x.operand(), axis, mode)
+        storage.version += 1
 
 
 def argsort(x: Array, axis: int, descending: bool) -> Array:

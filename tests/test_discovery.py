@@ -211,9 +211,11 @@ def test_devices_after_a_fork(tmp_path: Path) -> None:
     plugins.install(tmp_path, "slow", slow)
     code = """
 import json, os, threading, time
+import polyback as pb
 from polyback import registry
 from polyback.errors import BackendUnavailable
 host, card = registry.open_device("numpy_ref"), registry.open_device("card")
+mine, lost = pb.ones(2, device="numpy_ref"), pb.ones(2, device="card")
 thread = threading.Thread(target=registry.open_device, args=("slow",))
 thread.start()
 time.sleep(0.2)  # the fork happens while another thread holds a lock
@@ -226,7 +228,11 @@ if os.fork() == 0:
         code = ""
     except BackendUnavailable as error:
         code = error.code
-    os.write(writer, json.dumps([same, code]).encode())
+    try:
+        (lost + 1).tolist()
+    except BackendUnavailable as error:
+        code += " " + error.code
+    os.write(writer, json.dumps([same, code, (mine + 1).tolist()]).encode())
     os._exit(0)
 os.wait()
 thread.join()
@@ -235,7 +241,7 @@ print(os.read(reader, 1000).decode())
 """
     done = run(code, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == [True, "FORKED"]
+    assert json.loads(done.stdout) == [True, "FORKED FORKED", [2.0, 2.0]]
 
 
 def test_bad_option_in_the_environment_shows_at_first_use() -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import operator
+import sys
+import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -227,3 +232,31 @@ def test_a_write_waits_for_readers_of_a_side_output(device):
     inner -= 7.0
     assert other.tolist() == [1, 2]
     assert inner.tolist() == [-5, -4]
+
+
+def test_threads_that_need_one_expression_and_change_what_it_reads(device):
+    """Whoever comes first runs it, once, with the numbers as they were when it was written down."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for _ in range(100):
+                x = vector(device, 1, 2, 3)
+                once, gate = x * 2.0, threading.Barrier(4)
+                square = once * once - x
+
+                def work(task, gate=gate):
+                    gate.wait()
+                    return task()
+
+                tasks = [
+                    once.tolist,
+                    square.tolist,
+                    lambda y=square: float(pb.sum(y)),
+                    functools.partial(operator.iadd, x, 100.0),
+                ]
+                got = list(pool.map(work, tasks))
+                assert got[:3] == [[2, 4, 6], [3, 14, 33], 50]
+                assert x.tolist() == [101, 102, 103]
+    finally:
+        sys.setswitchinterval(interval)

@@ -49,12 +49,13 @@ def update(
         raise InvalidArgument("[step] cannot write to a broadcast tensor; want a copy as parameter")
     source = _apart(cast(gradient, first.dtype).array, arrays)
     ins = [a.operand() for a in (*arrays, source)]
-    for a in arrays:
-        fusion.before_write(a.storage)
-    if first.size:
-        launch_program(device, code, [a.operand() for a in arrays], [*ins, *numbers])
-    for a in arrays:
-        a.storage.version += 1
+    with device.lock:
+        for a in arrays:
+            fusion.before_write(a.storage)
+        if first.size:
+            launch_program(device, code, [a.operand() for a in arrays], [*ins, *numbers])
+        for a in arrays:
+            a.storage.version += 1
 
 
 def _apart(source: Array, arrays: Sequence[Array]) -> Array:
