@@ -43,7 +43,7 @@ from polyback.frontend.autograd import is_grad_enabled as is_grad_enabled
 from polyback.frontend.autograd import no_grad as no_grad
 from polyback.frontend.autograd import set_grad_enabled as set_grad_enabled
 from polyback.frontend.tensor import Tensor as Tensor
-from polyback.frontend.functions import *  # noqa: F403
+from polyback.frontend.functions import *  # noqa: F403  (its __all__ is the list)
 from polyback.frontend.autocast import autocast as autocast
 from polyback.frontend.defaults import default_device as default_device
 from polyback.frontend.defaults import devices as devices

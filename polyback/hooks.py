@@ -26,5 +26,5 @@ class Hooks:
     """Hook specifications."""
 
     @hookspec
-    def polyback_backend(self) -> BackendDescriptor:  # type: ignore[empty-body]
+    def polyback_backend(self) -> BackendDescriptor:  # type: ignore[empty-body]  # a form
         """The plugin's descriptor. Must be cheap: no driver, no heavy import."""

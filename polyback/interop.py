@@ -34,7 +34,7 @@ def register_einops() -> type:
             f"[register_einops] {error}; want pip install polyback[einops]"
         ) from error
 
-    class Backend(base):  # type: ignore[misc]
+    class Backend(base):  # type: ignore[misc]  # einops has no types
         """Tensors as einops wants them; what is not here, its base class does with operators."""
 
         framework_name = "polyback"

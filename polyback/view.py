@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from math import prod
-from typing import Final, final
+from typing import Any, Final, final
 
 from polyback.errors import IndexOutOfBounds, InvalidArgument, ShapeError
 
@@ -43,10 +43,11 @@ def integers(given: int | Sequence[int]) -> tuple[int, ...]:
     """One integer or several, of any integer type, as Python ints. Raises TypeError."""
     if isinstance(given, (tuple, list)):  # the usual case first
         return tuple(operator.index(n) for n in given)
+    one_or_more: Any = given  # only operator.index can say which
     try:
-        return (operator.index(given),)  # type: ignore[arg-type]
+        return (operator.index(one_or_more),)
     except TypeError:
-        return tuple(operator.index(n) for n in given)  # type: ignore[union-attr]
+        return tuple(operator.index(n) for n in one_or_more)
 
 
 def normalize_axis(axis: int, ndim: int, op: str) -> int:

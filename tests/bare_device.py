@@ -49,7 +49,7 @@ def on(device: str, *values: np.ndarray) -> list[array.Array]:
 
 
 def same_on_both(bare: str, run: object, *values: np.ndarray) -> None:
-    got, want = (run(*on(d, *values)).numpy() for d in (bare, REFERENCE))  # type: ignore[operator]
+    got, want = (run(*on(d, *values)).numpy() for d in (bare, REFERENCE))
     assert got.dtype == want.dtype
     assert bits(got) == bits(want), f"{values}\n{got}\n{want}"
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import random
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,14 +19,8 @@ from polyback.errors import DeviceClosed, InvalidArgument, UnsupportedOp
 from polyback.features import Window
 from polyback.program import Input, Program, Value, copy_program, fill_program, program
 from polyback.view import View
-
-ROOT = Path(__file__).resolve().parents[1]
-for folder in ("plugins/numpy_ref/src", "examples/minimal_backend"):
-    if str(ROOT / folder) not in sys.path:
-        sys.path.append(str(ROOT / folder))
-
-from polyback_minimal import MinimalBackend, MinimalDevice  # noqa: E402
-from polyback_numpy_ref.backend import NumpyBackend  # noqa: E402
+from polyback_minimal import MinimalBackend, MinimalDevice
+from polyback_numpy_ref.backend import NumpyBackend
 
 
 class Strided(MinimalDevice):

@@ -11,11 +11,9 @@ import types
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 import broken_plugins as plugins
-from fakes import ABSENT, GPUS, fake, fresh  # noqa: F401
+import pytest
+from fakes import ABSENT, GPUS, fake, fresh  # noqa: F401  (fresh is a fixture)
 
 import polyback
 from polyback import doctor

@@ -56,7 +56,7 @@ def test_subset_and_its_errors():
     with pytest.raises(pb.IndexOutOfBounds, match="10 is outside a dataset of 10"):
         data.Subset(numbers(), [3, 10])
     with pytest.raises(pb.DTypeError, match="row of integers"):
-        data.Subset(numbers(), [0.5])  # type: ignore[list-item]
+        data.Subset(numbers(), [0.5])
 
 
 def test_random_split_covers_everything_once_and_repeats():
@@ -94,7 +94,9 @@ def test_loader_in_order(device):
 
 
 def test_loader_shuffles_anew_every_epoch_and_can_be_repeated(device):
-    make = lambda: data.DataLoader(numbers(), 4, shuffle=True, seed=5, device=device)  # noqa: E731
+    def make():
+        return data.DataLoader(numbers(), 4, shuffle=True, seed=5, device=device)
+
     first, again = make(), make()
     epochs = [order(first) for _ in range(3)]
     assert epochs == [order(again) for _ in range(3)]
@@ -189,7 +191,9 @@ def test_augment_depends_on_seed_epoch_and_batch_only():
     def noise(batch: data.dataset.Batch, rng: np.random.Generator) -> data.dataset.Batch:
         return (batch[0] * 0 + rng.random(len(batch[0]), np.float32), batch[1])
 
-    make = lambda: data.DataLoader(numbers(), 5, augment=noise)  # noqa: E731
+    def make():
+        return data.DataLoader(numbers(), 5, augment=noise)
+
     first, again = make(), make()
     epochs = [order(first), order(first)]
     assert epochs == [order(again), order(again)]
@@ -200,7 +204,7 @@ def test_loader_errors():
     with pytest.raises(pb.InvalidArgument, match="batch_size=0; want 1 or more"):
         data.DataLoader(numbers(), 0)
     with pytest.raises(pb.InvalidArgument, match=r"got list; want a Dataset"):
-        data.DataLoader([1, 2])  # type: ignore[arg-type]
+        data.DataLoader([1, 2])
 
 
 # --- packaged digits ------------------------------------------------------------------------------

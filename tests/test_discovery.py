@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 import broken_plugins as plugins
+import pytest
 from broken_plugins import run, run_json
 
 

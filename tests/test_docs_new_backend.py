@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import re
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import broken_plugins as plugins
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "plugins"))
-import broken_plugins as plugins
-
-EXAMPLE = plugins.ROOT / "examples" / "minimal_backend"
-DOCUMENT = (plugins.ROOT / "docs" / "new-backend.md").read_text()
-if str(EXAMPLE) not in sys.path:
-    sys.path.append(str(EXAMPLE))
-
-import polyback_minimal  # noqa: E402
-from polyback import (  # noqa: E402
+import polyback_minimal
+from polyback import (
     adapters,
     cli,
     errors,
@@ -28,8 +20,11 @@ from polyback import (  # noqa: E402
     operand_check,
     registry,
 )
-from polyback.adapters import Stepwise  # noqa: E402
-from polyback.device import Device  # noqa: E402
+from polyback.adapters import Stepwise
+from polyback.device import Device
+
+EXAMPLE = plugins.ROOT / "examples" / "minimal_backend"
+DOCUMENT = (plugins.ROOT / "docs" / "new-backend.md").read_text()
 
 
 def blocks(kind: str) -> list[str]:

@@ -117,7 +117,7 @@ def test_a_python_int_that_does_not_fit_is_an_error(value: int, like: str, got: 
 @pytest.mark.parametrize("value", ["1", None, [1], np.float32(1), np.int64(1)])
 def test_what_is_no_python_scalar_is_refused(value: object) -> None:
     with pytest.raises(pb.DTypeError, match="is not a Python scalar"):
-        scalar_dtype(value, pb.float32)  # type: ignore[arg-type]
+        scalar_dtype(value, pb.float32)
 
 
 @pytest.mark.parametrize(("low", "high", "name"), [(-128, 127, "i1"), (0, 2**64 - 1, "u8")])

@@ -225,7 +225,7 @@ def test_an_unknown_device_is_an_error() -> None:
     with pytest.raises(pb.BackendUnavailable, match=r"\[device\] got 'nowhere'.*available: "):
         pb.zeros(1, device="nowhere")
     with pytest.raises(pb.InvalidArgument, match=r"\[device\] got 3; want a device name"):
-        pb.zeros(1, device=3)  # type: ignore[arg-type]
+        pb.zeros(1, device=3)
 
 
 # --- memory -------------------------------------------------------------------------------------

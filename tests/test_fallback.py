@@ -45,7 +45,7 @@ def test_forbid_raises_and_names_the_op_the_device_and_the_way_out(
     x = pb.ones((2, 2), device=poor)
     says = rf"\[{what}\] {poor} does not offer it.*'warn'"
     with pb.configure(fallback="forbid"), pytest.raises(pb.UnsupportedOp, match=says):
-        run(x)  # type: ignore[operator]
+        run(x)
     assert not pb.fallback_ledger()
 
 

@@ -143,10 +143,10 @@ def test_maximum_and_minimum_propagate_nan_and_order_zeros(device: str) -> None:
 
 @pytest.mark.parametrize("op", [pb.bitwise_and, pb.bitwise_or, pb.bitwise_xor])
 def test_bits_of_integers_and_bools(device: str, op: object) -> None:
-    name = op.__name__  # type: ignore[attr-defined]
+    name = op.__name__
     for dtype in (pb.bool, pb.int8, pb.uint64):
         x, y = sample((7,), dtype, 3), sample((7,), dtype, 4)
-        got = op(pb.asarray(x, device=device), pb.asarray(y, device=device))  # type: ignore[operator]
+        got = op(pb.asarray(x, device=device), pb.asarray(y, device=device))
         same(got, getattr(np, name)(x, y), dtype)
         same(~pb.asarray(x, device=device), ~x, dtype)
 
@@ -227,7 +227,7 @@ def test_other_operands_are_a_type_error_on_either_side(
 
 def test_equality_with_something_else_is_false_as_for_every_python_object(device: str) -> None:
     t = pb.ones(2, device=device)
-    assert (t == None) is False  # noqa: E711
+    assert (t == None) is False  # noqa: E711  (what is tested)
     assert (t != "ab") is True
     assert len({t, t}) == 1  # hash by identity
 

@@ -91,7 +91,7 @@ def test_decompositions_put_together_give_the_matrix(dtype: DType, stack: tuple[
             assert (u.shape[-1], vh.shape[-2]) == ((rows, columns) if full else (k, k))
             close((u[..., :k] * s[..., None, :]) @ vh[..., :k, :], x, dtype, ulp=64)
         for mode in ("reduced", "complete"):
-            q, r = linalg.qr(t, mode=mode)  # type: ignore[arg-type]
+            q, r = linalg.qr(t, mode=mode)
             assert q.shape[-1] == (rows if mode == "complete" else min(rows, columns))
             close(q @ r, x, dtype, ulp=64)
             close(

@@ -50,7 +50,7 @@ def test_initial_values_of_a_window_and_errors(device):
     with pytest.raises(pb.ShapeError, match=r"\[xavier_uniform\] got shape \(3,\)"):
         nn.init.xavier_uniform((3,))
     with pytest.raises(pb.InvalidArgument, match="want 'fan_in' or 'fan_out'"):
-        nn.init.kaiming_normal((2, 2), mode="fan")  # type: ignore[arg-type]
+        nn.init.kaiming_normal((2, 2), mode="fan")
     with pytest.raises(pb.InvalidArgument, match="want one of: leaky_relu, linear"):
         nn.init.calculate_gain("gelu")
 

@@ -70,7 +70,7 @@ def test_attributes_follow_the_rule(device):
     del net.scale
     assert "scale" not in net.state_dict()
     with pytest.raises(TypeError, match="abstract"):
-        nn.Module()  # type: ignore[abstract]
+        nn.Module()
 
 
 def test_shared_parts_count_once_and_cycles_are_refused(device):

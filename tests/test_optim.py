@@ -236,13 +236,13 @@ def test_wrong_arguments(device):
         (pb.InvalidArgument, lambda: optim.SGD([p], momentum=-1.0), "momentum"),
         (pb.InvalidArgument, lambda: optim.SGD([p], nesterov=True), "nesterov=True wants"),
         (pb.InvalidArgument, lambda: optim.Adam([p], betas=(0.9, 1.0)), "betas"),
-        (pb.InvalidArgument, lambda: optim.Adam([p], betas=0.9), "betas"),  # type: ignore
-        (pb.InvalidArgument, lambda: optim.Adam([p], eps="small"), "eps='small'"),  # type: ignore
+        (pb.InvalidArgument, lambda: optim.Adam([p], betas=0.9), "betas"),
+        (pb.InvalidArgument, lambda: optim.Adam([p], eps="small"), "eps='small'"),
         (pb.InvalidArgument, lambda: optim.Adam([{"params": [p], "speed": 1}]), "'speed'"),
         (pb.InvalidArgument, lambda: optim.Adam([{"lr": 1.0}]), "want 'params'"),
         (pb.GradientError, lambda: optim.SGD([p * 2]), "want a leaf"),
         (pb.DTypeError, lambda: optim.SGD([pb.arange(3, device=device)]), "floating-point"),
-        (pb.DTypeError, lambda: optim.SGD([np.ones(3)]), "got ndarray"),  # type: ignore
+        (pb.DTypeError, lambda: optim.SGD([np.ones(3)]), "got ndarray"),
     ]
     for error, call, text in cases:
         with pytest.raises(error, match=text):

@@ -88,7 +88,7 @@ def test_equal_instructions_are_written_once() -> None:
 def test_the_constants_0_and_minus_0_are_different() -> None:
     written = program(lambda x: (scalar.COPYSIGN(x, 0.0), scalar.COPYSIGN(x, -0.0)), float32)
     values = [i.value for i in written.instrs if i.row is scalar.CONST]
-    assert [math.copysign(1.0, v) for v in values] == [1.0, -1.0]  # type: ignore[arg-type]
+    assert [math.copysign(1.0, v) for v in values] == [1.0, -1.0]
     plus, minus = (program(lambda x, z=z: x + z, float32) for z in (0.0, -0.0))
     assert plus != minus
 
@@ -127,7 +127,7 @@ def test_a_builder_gives_its_values_by_number() -> None:
 @pytest.mark.parametrize("source", DTYPES, ids=str)
 @pytest.mark.parametrize("target", DTYPES, ids=str)
 def test_half_types_are_reached_and_left_through_float32(source: object, target: object) -> None:
-    written = copy_program(source, target)  # type: ignore[arg-type]
+    written = copy_program(source, target)
     path = [source, *(i.dtype for i in written.instrs)]
     assert path[-1] is target
     assert all(i.row is scalar.CAST for i in written.instrs)

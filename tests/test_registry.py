@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -10,11 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent / "plugins"))
 import broken_plugins as plugins
-from fakes import ABSENT, GPUS, NumpyDevice, fake, fresh  # noqa: F401
+import pytest
+from fakes import ABSENT, GPUS, NumpyDevice, fake, fresh  # noqa: F401  (fresh is a fixture)
 
 from polyback import device_check, registry
 from polyback import plugin as plugin_module
@@ -218,7 +215,7 @@ def test_close_all_tries_every_device() -> None:
             closed.append(index)
             raise OSError(f"cannot close {index}")
 
-        device.close = close  # type: ignore[method-assign]
+        device.close = close
         return device
 
     fake("good", open=opener)
@@ -244,7 +241,7 @@ def test_register_and_unregister() -> None:
     with pytest.raises(InvalidArgument, match="lower-case"):
         registry.register(BackendDescriptor("Bad", "a:b", "cpu", (PROTOCOL, PROTOCOL)))
     with pytest.raises(InvalidArgument, match="BackendDescriptor"):
-        registry.register(None)  # type: ignore[arg-type]
+        registry.register(None)
 
 
 def test_registered_plugin_comes_before_an_installed_one(

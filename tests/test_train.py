@@ -33,7 +33,7 @@ def network(device: str, norm: type[nn.Module]) -> nn.Module:
         nn.Residual(
             nn.Sequential(
                 nn.Linear(32, 32, device=device),
-                norm(32, device=device),  # type: ignore[call-arg]
+                norm(32, device=device),
                 nn.GELU(),
                 nn.Dropout(0.05),
                 nn.Linear(32, 32, device=device),
@@ -96,7 +96,9 @@ def test_training_goes_on_from_a_checkpoint(device):
             nn.cross_entropy(model(points), labels).backward()
             optimizer.step()
 
-    make = lambda: data.DataLoader(spirals(), 50, shuffle=True, device=device)  # noqa: E731
+    def make():
+        return data.DataLoader(spirals(), 50, shuffle=True, device=device)
+
     model, optimizer = start()
     loader = make()
     steps(model, optimizer, loader)

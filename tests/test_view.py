@@ -260,8 +260,8 @@ def test_strides_beyond_64_bits_do_not_wrap() -> None:
     "shape", [(), (0,), (3, 4), [2, 3], (np.int64(2), np.uint8(3)), 5, range(3)]
 )
 def test_a_shape_becomes_a_tuple_of_python_ints(shape: object) -> None:
-    got = check_shape(shape, "op")  # type: ignore[arg-type]
-    want = (shape,) if isinstance(shape, int) else tuple(shape)  # type: ignore[arg-type]
+    got = check_shape(shape, "op")
+    want = (shape,) if isinstance(shape, int) else tuple(shape)
     assert got == want
     assert all(type(n) is int for n in got)
 
@@ -284,7 +284,7 @@ def test_a_shape_becomes_a_tuple_of_python_ints(shape: object) -> None:
 )  # fmt: skip
 def test_an_impossible_shape_is_an_error(shape: object, error: type, says: str) -> None:
     with pytest.raises(error, match=r"^\[op\] .*" + says):
-        check_shape(shape, "op")  # type: ignore[arg-type]
+        check_shape(shape, "op")
 
 
 def test_the_largest_possible_shapes_are_fine() -> None:
@@ -330,5 +330,5 @@ def test_axes_are_sorted_distinct_and_default_to_all() -> None:
         normalize_axes((0, -3), 3, "op")
     for bad in (1.0, "0", (0.5,)):
         with pytest.raises(InvalidArgument, match=r"\[op\] got axis"):
-            normalize_axes(bad, 3, "op")  # type: ignore[arg-type]
+            normalize_axes(bad, 3, "op")
     assert integers(np.array([1, 2])) == (1, 2)

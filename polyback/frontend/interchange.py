@@ -41,10 +41,11 @@ def shared(x: Array) -> np.ndarray[Any, Any] | None:
     where the device does not share it."""
     if not x.device.has("host_view"):
         return None
-    storage, feature = x.storage, x.device.protocol
+    storage = x.storage
+    feature: Any = x.device.protocol
     fusion.share(storage)
     feature.synchronize()
-    room = np.frombuffer(feature.host_view(storage.buffer), np.uint8)  # type: ignore[attr-defined]
+    room = np.frombuffer(feature.host_view(storage.buffer), np.uint8)
     size = x.dtype.itemsize
     interface = {
         "version": 3,

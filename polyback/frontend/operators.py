@@ -165,10 +165,10 @@ class Operators:
     def __ge__(self, other: Any) -> Tensor:
         return _binary(F.greater_equal, self, other)
 
-    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]  # elementwise
         return _binary(F.equal, self, other)
 
-    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]  # elementwise
         return _binary(F.not_equal, self, other)
 
     def __hash__(self) -> int:

@@ -101,7 +101,7 @@ def _read(path: Path, device: Where) -> tuple[dict[str, Tensor], dict[str, str]]
     place = get_device(device)
     try:
         data = path.read_bytes()
-        entries = safetensors.deserialize(data)  # type: ignore[no-untyped-call]
+        entries = safetensors.deserialize(data)  # type: ignore[no-untyped-call]  # without types
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         metadata = header.get("__metadata__", {})
         pairs = set(json.loads(metadata.get(_PAIRS, "[]")))

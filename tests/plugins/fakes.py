@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
-import broken_plugins
 import pytest
-
-if str(broken_plugins.NUMPY_REF) not in sys.path:
-    sys.path.append(str(broken_plugins.NUMPY_REF))
 
 from polyback import registry
 from polyback.config import Config

@@ -94,7 +94,7 @@ def _flat(result: Any) -> list[Any]:
 def near(got: Any, want: Any, what: str) -> None:
     """Raises AssertionError unless both are None, or within LIMIT everywhere."""
     if got is None or want is None:
-        assert got is None and want is None, f"{what}: got {got}, want {want}"  # noqa: PT018
+        assert got is want, f"{what}: got {got}, want {want}"
         return
     got, want = got.numpy(), want.detach().numpy()
     assert got.shape == want.shape, f"{what}: got {got.shape}, want {want.shape}"

@@ -314,8 +314,8 @@ def adaptive_avg_pool2d(x: Tensor, output_size: int | Sequence[int | None] | Non
     planes = images(x, 2, op)
     asked = output_size if isinstance(output_size, Sequence) else (output_size, output_size)
     sizes = planes.shape[2:]
-    given = [sizes[a] if n is None and a < 2 else n for a, n in enumerate(asked)]
-    wanted = each(given, 2, "output_size", op)  # type: ignore[arg-type]
+    given = [sizes[a % 2] if n is None else n for a, n in enumerate(asked)]
+    wanted = each(given, 2, "output_size", op)
     if 0 in sizes:
         raise ShapeError(f"[{op}] got {x.shape}; want heights and widths from 1")
     wide = cast(planes, x.dtype.compute)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
+
+import numpy as np
 
 from polyback.dtype import DType
 from polyback.errors import DTypeError, InvalidArgument, ShapeError
@@ -12,6 +13,7 @@ from polyback.frontend.functions import result_type
 from polyback.frontend.functions.elementwise import cast
 from polyback.frontend.functions.shape import reshape
 from polyback.frontend.tensor import Tensor
+from polyback.view import integers
 
 Size = int | Sequence[int]
 Pair = tuple[int, int]
@@ -20,12 +22,11 @@ Pair = tuple[int, int]
 def each(value: Size, axes: int, what: str, op: str, least: int = 1) -> tuple[int, ...]:
     """One integer for each of ``axes`` axes; one integer stands for all. Raises InvalidArgument."""
     try:
-        given = (operator.index(value),) * axes  # type: ignore[arg-type]
+        given = integers(value)
     except TypeError:
-        try:
-            given = tuple(operator.index(n) for n in value)  # type: ignore[union-attr]
-        except TypeError:
-            given = ()
+        given = ()
+    if len(given) == 1 and np.ndim(value) == 0:
+        given *= axes
     if len(given) != axes or min(given) < least:
         count = "an integer" if axes == 1 else f"an integer or {axes} of them"
         raise InvalidArgument(f"[{op}] got {what}={value!r}; want {count}, from {least}")

@@ -7,7 +7,7 @@ from typing import Any
 
 from polyback.errors import InvalidArgument, OutOfMemory, UnsupportedOp
 from polyback.features import MemoryStats
-from polyback_cpu_c._native import ffi, lib  # type: ignore[import-not-found]
+from polyback_cpu_c._native import ffi, lib
 
 run = lib.pb_native_run
 copy = lib.pb_native_copy

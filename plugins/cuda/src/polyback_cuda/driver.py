@@ -45,7 +45,7 @@ STICKY: Final = (
 
 def load() -> Any:
     """pycuda's driver module, initialised; no context is made."""
-    import pycuda.driver as cuda  # type: ignore[import-untyped]
+    import pycuda.driver as cuda
 
     cuda.init()
     return cuda

@@ -35,7 +35,7 @@ def find_nvrtc() -> Any:
     for path in [*(str(w) for w in wheels if w.exists()), *NAMES]:
         try:
             library = ctypes.CDLL(path)
-            library.nvrtcGetCUBIN  # noqa: B018  # older ones have no cubins
+            library.nvrtcGetCUBIN  # noqa: B018  (older ones have no cubins)
         except (OSError, AttributeError):
             continue
         library.nvrtcGetErrorString.restype = ctypes.c_char_p

@@ -246,7 +246,7 @@ class NumpyDevice(Device):
 
     def host_view(self, buffer: HostBuffer) -> memoryview:
         """Feature."""
-        return memoryview(buffer.bytes)
+        return buffer.bytes.data
 
     # --- helpers -------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar, final
+from typing import Any, Final, Literal, TypeVar, final
 
 import numpy as np
 
@@ -79,9 +79,9 @@ def devices() -> list[Any]:
 
 def describe(index: int, device: Any) -> DeviceInfo:
     """What is known without opening it."""
-    kind = "cpu" if device.type & cl.device_type.CPU else "gpu"
+    kind: Literal["cpu", "gpu"] = "cpu" if device.type & cl.device_type.CPU else "gpu"
     text = f"{device.name.strip()} ({device.platform.name.strip()}, {device.version.strip()})"
-    return DeviceInfo(index, kind, text, device.global_mem_size)  # type: ignore[arg-type]
+    return DeviceInfo(index, kind, text, device.global_mem_size)
 
 
 @final
@@ -161,7 +161,7 @@ class OpenclDriver(PooledDriver):
         address = mapped.ctypes.data
         mapped.base.release(self._queue)
         self._queue.finish()
-        return np.frombuffer((ctypes.c_uint8 * nbytes).from_address(address), np.uint8)
+        return np.frombuffer(memoryview((ctypes.c_uint8 * nbytes).from_address(address)), np.uint8)
 
     def computes_in_host_memory(self) -> bool:
         """On a CPU: do the host and the device see each other's writes at the address of a mapping,

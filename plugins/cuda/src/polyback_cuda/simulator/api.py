@@ -47,13 +47,13 @@ class LaunchError(Error):
     """A kernel failed."""
 
 
-class event_flags:  # noqa: N801
+class event_flags:  # noqa: N801  (its name there)
     """As pycuda's."""
 
     DISABLE_TIMING = 2
 
 
-class device_attribute:  # noqa: N801
+class device_attribute:  # noqa: N801  (its name there)
     """As pycuda's; values are names here."""
 
     MULTIPROCESSOR_COUNT = "multiprocessors"
