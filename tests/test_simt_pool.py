@@ -130,14 +130,14 @@ def test_closing_gives_memory_back():
 def test_operands():
     pool = made(FakeDevice())
     buffer = pool.allocate(10)
-    assert pool.handle(buffer, 3, 7) == buffer.handle
+    pool.check(buffer, 3, 7)
     for offset, size in ((-1, 1), (0, 11), (10, 1)):
         with pytest.raises(InvalidArgument, match="outside a buffer of 10"):
-            pool.handle(buffer, offset, size)
+            pool.check(buffer, offset, size)
     assert pool.values([buffer, 5, 2.5]) == [buffer.handle, 5, 2.5]
     pool.free(buffer)
     with pytest.raises(InvalidArgument, match="freed"):
-        pool.handle(buffer, 0, 1)
+        pool.check(buffer, 0, 1)
     with pytest.raises(InvalidArgument, match="freed"):
         pool.values([buffer, 5])
     assert isinstance(buffer, Buffer)

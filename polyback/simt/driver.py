@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, final
@@ -21,10 +22,20 @@ class Kernel:
     arguments: tuple[str, ...]
     local: int = 1  # work-items of a group
 
+    def buffers(self) -> tuple[tuple[int, bool], ...]:
+        """The places of buffers among the arguments, and whether the kernel may write there: it may
+        not where its text says ``const``, which compilers enforce."""
+        found = re.search(rf"\b{self.name}\(([^;{{]*)\)\s*\{{", self.source)
+        assert found is not None, f"no kernel {self.name}"
+        given = zip(self.arguments, found[1].split(","), strict=True)
+        return tuple((k, "const " not in text) for k, (code, text) in enumerate(given)
+                     if code == "*")  # fmt: skip
+
 
 class Driver(Protocol):
-    """Memory, compilation and launches of one device. Work runs in the order in which it is queued,
-    so a buffer that is freed may be handed out again at once."""
+    """Memory, compilation and launches of one device. Calls come from any thread; work on a buffer
+    runs in the order in which it is queued, so one that is freed may be handed out again at
+    once."""
 
     def allocate(self, nbytes: int) -> Any:
         """A buffer with attribute ``nbytes``. Raises OutOfMemory or DeviceClosed."""

@@ -1,7 +1,8 @@
 """Memory of one device: freed memory is kept by size and handed out again.
 
-Work runs in the order in which it is queued, so the next user of freed memory comes after the last
-one. Asking a device for memory takes microseconds to milliseconds, the pool one lookup.
+Work of a queue runs in the order in which it is queued, so the next user of freed memory comes
+after the last one; :mod:`polyback.simt.queues` orders users of several queues. Asking a device for
+memory takes microseconds to milliseconds, the pool one lookup.
 """
 
 from __future__ import annotations
@@ -20,12 +21,19 @@ LEAST: Final = 256  # bytes
 
 @final
 class Buffer:
-    """Memory of a device. ``handle`` is what its driver calls it, None once it is freed."""
+    """Memory of a device. ``handle`` is what its driver calls it, None once it is freed; ``home``
+    and ``guests`` are the queues that use it, where a driver has several."""
 
-    __slots__ = ("__weakref__", "handle", "nbytes", "room")
+    __slots__ = ("__weakref__", "guests", "handle", "home", "nbytes", "room")
 
-    def __init__(self, handle: Any, nbytes: int, room: int) -> None:
+    def __init__(
+        self, handle: Any, nbytes: int, room: int, home: Any = None, guests: Any = None
+    ) -> None:
         self.handle, self.nbytes, self.room = handle, nbytes, room
+        self.home, self.guests = home, guests
+
+
+Block = tuple[Any, int, Any, Any]  # handle, room, home, guests
 
 
 @final
@@ -40,25 +48,34 @@ class Pool:
     ) -> None:  # fmt: skip
         self._name, self._limit, self._largest = name, limit, max_allocation
         self._lock, self._take, self._give = lock, take, give
-        self._returned: deque[tuple[Any, int]] = deque()  # freed by anyone, sorted in later
-        self._spare: dict[int, list[Any]] = {}
+        self._returned: deque[Block] = deque()  # freed by anyone, sorted in later
+        self._spare: dict[int, dict[Any, list[Block]]] = {}  # by room and home
         self._live = self._cached = self._peak = self._count = 0
         self._closed = False
 
-    def allocate(self, nbytes: int) -> Buffer:
-        """Memory of at least ``nbytes``, handed out again if there is some of that size."""
+    def allocate(self, nbytes: int, home: Any = None) -> Buffer:
+        """Memory of at least ``nbytes``, handed out again if there is some of that size: that of
+        the same home first, which needs no waiting."""
         room = rounded(nbytes)
         with self._lock:
             self._sort_in()
-            spare = self._spare.get(room)
-            if spare:
-                handle = spare.pop()
-                self._cached -= room
-            else:
-                handle = self._new(nbytes, room)
+            block = self._again(room, home)
+            if block is None:
+                block = (self._new(nbytes, room), room, home, None)
             self._live, self._count = self._live + room, self._count + 1
             self._peak = max(self._peak, self._live)
-        return Buffer(handle, nbytes, room)
+        handle, room, home, guests = block
+        return Buffer(handle, nbytes, room, home, guests)
+
+    def _again(self, room: int, home: Any) -> Block | None:
+        homes = self._spare.get(room)
+        if homes is None:
+            return None
+        blocks = homes.get(home) or next((some for some in homes.values() if some), None)
+        if blocks is None:
+            return None
+        self._cached -= room
+        return blocks.pop()
 
     def _new(self, nbytes: int, room: int) -> Any:
         if self._live + self._cached + room > self._limit:
@@ -75,19 +92,21 @@ class Pool:
         call. Twice does no harm."""
         handle, buffer.handle = buffer.handle, None
         if handle is not None and not self._closed:
-            self._returned.append((handle, buffer.room))
+            self._returned.append((handle, buffer.room, buffer.home, buffer.guests))
 
     def free_with(self, buffer: Buffer) -> None:
         """Free it when nothing refers to it any more."""
-        note = weakref.finalize(buffer, self._returned.append, (buffer.handle, buffer.room))
+        block = (buffer.handle, buffer.room, buffer.home, buffer.guests)
+        note = weakref.finalize(buffer, self._returned.append, block)
         note.atexit = False
 
     def _sort_in(self) -> None:
         while self._returned:
-            handle, room = self._returned.popleft()
+            block = self._returned.popleft()
+            _, room, home, _ = block
             self._live -= room
             self._cached += room
-            self._spare.setdefault(room, []).append(handle)
+            self._spare.setdefault(room, {}).setdefault(home, []).append(block)
 
     def stats(self) -> MemoryStats:
         """Bytes that the device gave us."""
@@ -99,7 +118,8 @@ class Pool:
         """Give back what is not in use."""
         with self._lock:
             self._sort_in()
-            handles = [handle for some in self._spare.values() for handle in some]
+            homes = [blocks for some in self._spare.values() for blocks in some.values()]
+            handles = [block[0] for blocks in homes for block in blocks]
             if handles:
                 self._give(handles)
             self._spare.clear()
@@ -121,24 +141,27 @@ class Pool:
 
     # --- operands of calls ---------------------------------------------------------------------
 
-    def handle(self, buffer: Buffer, offset: int, nbytes: int) -> Any:
-        """What the driver calls it; raises InvalidArgument unless these bytes are inside."""
+    def check(self, buffer: Buffer, offset: int, nbytes: int) -> None:
+        """Raises InvalidArgument unless the buffer is live and has these bytes."""
         if buffer.handle is None:
-            raise InvalidArgument(f"[{self._name}] the buffer has been freed")
+            raise self.freed()
         if offset < 0 or offset + nbytes > buffer.nbytes:
             raise InvalidArgument(
                 f"[{self._name}] bytes [{offset}, {offset + nbytes}) are outside a buffer of "
                 f"{buffer.nbytes}"
             )
-        return buffer.handle
 
     def values(self, arguments: Sequence[Any]) -> list[Any]:
         """A kernel's arguments, buffers as handles. A null pointer would be a crash, or memory
         that others have by now."""
         values = [a.handle if isinstance(a, Buffer) else a for a in arguments]
         if None in values:
-            raise InvalidArgument(f"[{self._name}] an operand's buffer has been freed")
+            raise self.freed()
         return values
+
+    def freed(self) -> InvalidArgument:
+        """The error for a buffer that has been given back."""
+        return InvalidArgument(f"[{self._name}] the buffer has been freed")
 
 
 def rounded(nbytes: int) -> int:

@@ -31,17 +31,21 @@ class PooledDriver(ABC):
         """Back to the device, after the work that may still use them."""
 
     @abstractmethod
-    def _copy_in(self, handle: Any, offset: int, source: Any) -> None:
+    def _copy_in(self, buffer: Buffer, offset: int, source: Any) -> None:
         """Copy bytes (uint8, not empty) to the device; returns when they are read."""
 
     @abstractmethod
-    def _copy_out(self, handle: Any, offset: int, target: Any) -> None:
-        """Copy bytes (uint8, not empty) from the device, after everything queued before."""
+    def _copy_out(self, buffer: Buffer, offset: int, target: Any) -> None:
+        """Copy bytes (uint8, not empty) from the device, after what writes them."""
+
+    def _home(self) -> Any:
+        """The queue of new memory, where there are several (:mod:`polyback.simt.queues`)."""
+        return None
 
     def allocate(self, nbytes: int) -> Buffer:
         """From the pool, else from the device."""
         self._status.check()
-        return self._pool.allocate(nbytes)
+        return self._pool.allocate(nbytes, self._home())
 
     def free(self, buffer: Buffer) -> None:
         """Into the pool."""
@@ -50,16 +54,16 @@ class PooledDriver(ABC):
     def upload(self, buffer: Buffer, offset: int, source: memoryview) -> None:
         """Waits until the source is read."""
         self._status.check()
-        handle = self._pool.handle(buffer, offset, source.nbytes)
+        self._pool.check(buffer, offset, source.nbytes)
         if source.nbytes:
-            self._copy_in(handle, offset, np.frombuffer(source, np.uint8))
+            self._copy_in(buffer, offset, np.frombuffer(source, np.uint8))
 
     def download(self, buffer: Buffer, offset: int, target: memoryview) -> None:
-        """Waits for everything queued before."""
+        """Waits for everything that writes these bytes."""
         self._status.check()
-        handle = self._pool.handle(buffer, offset, target.nbytes)
+        self._pool.check(buffer, offset, target.nbytes)
         if target.nbytes:
-            self._copy_out(handle, offset, np.frombuffer(target, np.uint8))
+            self._copy_out(buffer, offset, np.frombuffer(target, np.uint8))
 
     def memory_stats(self) -> MemoryStats:
         """Bytes that the device gave us."""

@@ -145,12 +145,12 @@ class CudaDriver(PooledDriver):
 
         self._run(release)
 
-    def _copy_in(self, handle: int, offset: int, source: Any) -> None:
+    def _copy_in(self, buffer: Buffer, offset: int, source: Any) -> None:
         """Returns when the source is read, which is before the copy."""
-        self._run(self._staging.upload, handle + offset, source)
+        self._run(self._staging.upload, buffer.handle + offset, source)
 
-    def _copy_out(self, handle: int, offset: int, target: Any) -> None:
-        self._run(self._staging.download, handle + offset, target)
+    def _copy_out(self, buffer: Buffer, offset: int, target: Any) -> None:
+        self._run(self._staging.download, buffer.handle + offset, target)
 
     def constants(self, words: Sequence[int]) -> Buffer:
         """Queued like any upload, so nothing waits."""

@@ -1,9 +1,8 @@
-"""pyopencl, and the only file that touches it: one context, one in-order queue, a memory pool,
-kernels.
+"""pyopencl, and the only file that touches it: one context, an in-order queue for every thread, a
+memory pool, kernels.
 
-All threads share the queue: an in-order queue alone makes a buffer that one thread wrote safe to
-read on another, and a freed buffer safe to hand out at once. A lock keeps setting a kernel's
-arguments and queueing it together, because OpenCL keeps arguments in the kernel object.
+What one thread writes and another reads, or gets as memory that was freed, is put in order by
+markers and barriers (:mod:`polyback.simt.queues`).
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from polyback.simt.driver import Kernel, Triple
 from polyback.simt.geometry import Machine
 from polyback.simt.pool import Buffer
 from polyback.simt.pooled import PooledDriver
+from polyback.simt.queues import Queue, Queues
 from polyback_opencl import prototypes
 from polyback_opencl.cache import default_folder
 
@@ -116,13 +117,25 @@ def traits_of(device: Any) -> Traits:
 
 
 @final
+class Compiled:
+    """A kernel object with its group's shape and :meth:`Kernel.buffers`. OpenCL keeps arguments in
+    the kernel object, so ``lock`` keeps setting them and queueing it together."""
+
+    __slots__ = ("buffers", "kernel", "local", "lock")
+
+    def __init__(self, kernel: Any, local: int, buffers: tuple[tuple[int, bool], ...]) -> None:
+        self.kernel, self.local, self.buffers = kernel, (local, 1, 1), buffers
+        self.lock = threading.Lock()
+
+
+@final
 class OpenclDriver(PooledDriver):
     """One opened device."""
 
     def __init__(self, device: Any, memory_limit: int = 0) -> None:
         self.device, self.traits = device, traits_of(device)
         self._context = cl.Context([device])
-        self._queue = cl.CommandQueue(self._context)
+        self._queues = Queues(lambda: cl.CommandQueue(self._context), self._follow)
         limit = memory_limit or device.global_mem_size
         super().__init__("opencl", device.name, limit, self.traits.max_allocation)
         self._programs: dict[str, Any] = {}  # built sources: kernels of one source share it
@@ -133,6 +146,9 @@ class OpenclDriver(PooledDriver):
 
     # --- memory --------------------------------------------------------------------------------
 
+    def _home(self) -> Queue:
+        return self._queues.mine()
+
     def _take(self, room: int) -> Any:
         make = cl.mem_flags.READ_WRITE
         return self._guarded(lambda: cl.Buffer(self._context, make, room))
@@ -140,28 +156,22 @@ class OpenclDriver(PooledDriver):
     def _give(self, handles: Sequence[Any]) -> None:
         """The last reference goes; the driver keeps memory that queued work still uses."""
 
-    def _copy_in(self, handle: Any, offset: int, source: Any) -> None:
-        self._guarded(lambda: cl.enqueue_copy(self._queue, handle, source, dst_offset=offset))
+    def _copy_in(self, buffer: Buffer, offset: int, source: Any) -> None:
+        queue = self._ordered(buffer, writes=True)
+        self._guarded(lambda: cl.enqueue_copy(queue, buffer.handle, source, dst_offset=offset))
 
-    def _copy_out(self, handle: Any, offset: int, target: Any) -> None:
-        self._guarded(lambda: cl.enqueue_copy(self._queue, target, handle, src_offset=offset))
+    def _copy_out(self, buffer: Buffer, offset: int, target: Any) -> None:
+        queue = self._ordered(buffer, writes=False)
+        self._guarded(lambda: cl.enqueue_copy(queue, target, buffer.handle, src_offset=offset))
 
     def host_view(self, buffer: Buffer) -> memoryview:
         """The bytes where they lie; only for a device that computes in the host's memory."""
         self._status.check()
-        handle = self._pool.handle(buffer, 0, buffer.nbytes)
+        self._pool.check(buffer, 0, buffer.nbytes)
         if not buffer.nbytes:
             return memoryview(b"")
-        return self._guarded(lambda: self._mapped(handle, buffer.nbytes)).data
-
-    def _mapped(self, handle: Any, nbytes: int) -> Any:
-        """Bytes at the address of a mapping, which is ended: the address is the memory itself."""
-        flags = cl.map_flags.READ | cl.map_flags.WRITE
-        mapped, _ = cl.enqueue_map_buffer(self._queue, handle, flags, 0, (nbytes,), np.uint8)
-        address = mapped.ctypes.data
-        mapped.base.release(self._queue)
-        self._queue.finish()
-        return np.frombuffer(memoryview((ctypes.c_uint8 * nbytes).from_address(address)), np.uint8)
+        queue = self._ordered(buffer, writes=True)
+        return self._guarded(lambda: _mapped(queue, buffer.handle, buffer.nbytes)).data
 
     def computes_in_host_memory(self) -> bool:
         """On a CPU: do the host and the device see each other's writes at the address of a mapping,
@@ -169,31 +179,31 @@ class OpenclDriver(PooledDriver):
         if not self.traits.machine.is_cpu:
             return False
         handle, room = self._take(4096), np.empty(4096, np.uint8)
+        queue = self._queues.mine().handle
         try:
-            here = self._mapped(handle, room.size)
+            here = _mapped(queue, handle, room.size)
             here[:] = 1
-            cl.enqueue_copy(self._queue, room, handle)
+            cl.enqueue_copy(queue, room, handle)
             seen_there = bool((room == 1).all())
             room[:] = 2
-            cl.enqueue_copy(self._queue, handle, room)
-            again = self._mapped(handle, room.size)
+            cl.enqueue_copy(queue, handle, room)
+            again = _mapped(queue, handle, room.size)
         except cl.Error:
             return False
         return seen_there and bool((here == 2).all()) and here.ctypes.data == again.ctypes.data
 
     def constants(self, words: Sequence[int]) -> Any:
-        """Made with its contents, so that nothing is queued and nothing waits."""
+        """Made with its contents, so that nothing is queued and nothing waits; no queue's, since
+        nobody writes it."""
         self._status.check()
         flags = cl.mem_flags.READ_ONLY | cl.mem_flags.COPY_HOST_PTR
         data = np.array(words, np.int64)
-        return self._guarded(
-            lambda: Buffer(cl.Buffer(self._context, flags, hostbuf=data), data.nbytes, 0)
-        )
+        return self._guarded(lambda: cl.Buffer(self._context, flags, hostbuf=data))
 
     # --- kernels -------------------------------------------------------------------------------
 
     def compile(self, kernel: Kernel) -> Any:
-        """A kernel object; keep it, fetching one again costs more than a launch."""
+        """Keep it: fetching a kernel object again takes longer than some launches."""
         self._status.check()
         program = self._programs.get(kernel.source)
         if program is None:
@@ -203,7 +213,7 @@ class OpenclDriver(PooledDriver):
             [None if code == "*" else dtype_of(code).numpy.newbyteorder("=") if code not in _BITS
              else np.dtype(_BITS[code]) for code in kernel.arguments]
         )  # fmt: skip
-        return compiled, (kernel.local, 1, 1)
+        return Compiled(compiled, kernel.local, kernel.buffers())
 
     def _build(self, source: str) -> Any:
         cache, name = self._binaries, ""
@@ -244,22 +254,53 @@ class OpenclDriver(PooledDriver):
 
     def launch(self, compiled: Any, groups: Triple, arguments: Sequence[Any]) -> None:
         """Queue it and return."""
-        kernel, local = compiled
-        values = self._pool.values(arguments)
-        size = (groups[0] * local[0], groups[1], groups[2])
-        with self._lock:
+        queue, values = self._queues.mine(), list(arguments)
+        for k, writes in compiled.buffers:
+            buffer = values[k]
+            if type(buffer) is not Buffer:
+                continue  # a constant
+            if buffer.home is not queue or buffer.guests is not None:
+                self._queues.order(queue, buffer, writes=writes)
+            handle = buffer.handle
+            if handle is None:
+                raise self._pool.freed()
+            values[k] = handle
+        x, y, z = groups
+        kernel, local = compiled.kernel, compiled.local
+        with compiled.lock:
             self._status.check()
             try:
                 kernel.set_args(*values)
-                cl.enqueue_nd_range_kernel(self._queue, kernel, size, local)
-                self._queue.flush()
+                cl.enqueue_nd_range_kernel(queue.handle, kernel, (x * local[0], y, z), local)
             except cl.Error as error:
                 raise self._translate(error) from error
+        queue.count += 1
+        queue.handle.flush()
+
+    # --- queues --------------------------------------------------------------------------------
+
+    def _ordered(self, buffer: Buffer, *, writes: bool) -> Any:
+        """This thread's queue, which may now use the buffer."""
+        queue = self._queues.mine()
+        if buffer.home is not queue or buffer.guests is not None:
+            self._queues.order(queue, buffer, writes=writes)
+        return queue.handle
+
+    def _follow(self, here: Any, there: Any) -> None:
+        """Later work of ``here`` waits for earlier work of ``there``."""
+
+        def wait() -> None:
+            marker = cl.enqueue_marker(there)
+            there.flush()
+            cl.enqueue_barrier(here, wait_for=[marker])
+
+        self._guarded(wait)
 
     def synchronize(self) -> None:
-        """Wait for the queue."""
+        """Wait for the work of all threads."""
         self._status.check()
-        self._guarded(self._queue.finish)
+        for queue in self._queues.all():
+            self._guarded(queue.handle.finish)
 
     def close(self) -> None:
         """Wait, then let everything go."""
@@ -267,8 +308,9 @@ class OpenclDriver(PooledDriver):
             if self._status.closed:
                 return
             self._status.closed = True
-            with contextlib.suppress(cl.Error):
-                self._queue.finish()
+            for queue in self._queues.all():
+                with contextlib.suppress(cl.Error):
+                    queue.handle.finish()
             self._pool.close()
             self._programs.clear()
 
@@ -294,6 +336,16 @@ def _built(program: Any, options: Sequence[str]) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what the compiler says about a good program
         return program.build(list(options))
+
+
+def _mapped(queue: Any, handle: Any, nbytes: int) -> Any:
+    """Bytes at the address of a mapping, which is ended: the address is the memory itself."""
+    flags = cl.map_flags.READ | cl.map_flags.WRITE
+    mapped, _ = cl.enqueue_map_buffer(queue, handle, flags, 0, (nbytes,), np.uint8)
+    address = mapped.ctypes.data
+    mapped.base.release(queue)
+    queue.finish()
+    return np.frombuffer(memoryview((ctypes.c_uint8 * nbytes).from_address(address)), np.uint8)
 
 
 def _logs(program: Any) -> list[tuple[Any, str]]:
