@@ -261,3 +261,39 @@ def test_weights_and_states_that_do_not_fit_never_reach_a_kernel(device, make):
     layer.weight_hh_l0 = nn.Parameter(pb.zeros((4, 3), device=device))
     with pytest.raises(pb.ShapeError, match=r"\[recurrence\] inputs, weight, states"):
         layer(x)
+
+
+def test_sequences_of_several_lengths(device):
+    parts = [pb.ones((n, 3), device=device) for n in (2, 4, 1)]
+    table = nn.pad_sequence(parts, batch_first=True, padding_value=9.0)
+    assert table.shape == (3, 4, 3)
+    packed = nn.pack_padded_sequence(table, [2, 4, 1], batch_first=True, enforce_sorted=False)
+    assert packed.batch_sizes.tolist() == [3, 2, 1, 1]
+    assert packed.sorted_indices.tolist() == [1, 0, 2]
+    assert not pb.any(packed.data == 9.0)
+    wide, lengths = nn.pad_packed_sequence(packed, padding_value=9.0, total_length=5)
+    assert (wide.shape, lengths.tolist()) == ((5, 3, 3), [2, 4, 1])
+    output, last = nn.GRU(3, 2, device=device)(packed)
+    ends, _ = nn.pad_packed_sequence(output, batch_first=True)
+    assert pb.all(last[0] == pb.stack([ends[k, n - 1] for k, n in enumerate((2, 4, 1))]))
+
+
+def test_errors_of_packing():
+    x, layer = pb.ones((4, 2, 3)), nn.LSTM(3, 5)
+    short = nn.pack_padded_sequence(x, [4, 2])
+    cases = [
+        (pb.InvalidArgument, "enforce_sorted=False", lambda: nn.pack_padded_sequence(x, [1, 2])),
+        (pb.InvalidArgument, "1 to 4", lambda: nn.pack_padded_sequence(x, [5, 2])),
+        (pb.InvalidArgument, "1 to 4", lambda: nn.pack_padded_sequence(x, [4, 0])),
+        (pb.ShapeError, r"\(3,\) lengths", lambda: nn.pack_padded_sequence(x, [4, 2, 1])),
+        (pb.InvalidArgument, "4 or more", lambda: nn.pad_packed_sequence(short, total_length=3)),
+        (pb.InvalidArgument, "want a PackedSequence", lambda: nn.pad_packed_sequence(x)),
+        (pb.ShapeError, "want sequences", lambda: nn.pad_sequence([x, pb.ones(3)])),
+        (pb.ShapeError, r"packed elements of \(3,\); want \(2,\)", lambda: nn.RNN(2, 5)(short)),
+        (pb.ShapeError, "a state is", lambda: layer(short, (pb.ones((1, 3, 5)),) * 2)),
+        (pb.InvalidArgument, "want a tuple", lambda: layer(x, 3)),
+        (pb.DTypeError, "want a tensor", lambda: layer([1.0])),
+    ]  # fmt: skip
+    for error, text, wrong in cases:
+        with pytest.raises(error, match=text):
+            wrong()

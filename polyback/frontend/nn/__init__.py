@@ -112,6 +112,13 @@ from polyback.frontend.nn.normalization_layers import (
     LayerNorm as LayerNorm,
     RMSNorm as RMSNorm,
 )
+from polyback.frontend.nn.packed import (
+    pack_padded_sequence as pack_padded_sequence,
+    pack_sequence as pack_sequence,
+    PackedSequence as PackedSequence,
+    pad_packed_sequence as pad_packed_sequence,
+    pad_sequence as pad_sequence,
+)
 from polyback.frontend.nn.parameters import (
     ParameterDict as ParameterDict,
     ParameterList as ParameterList,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, final
 
 from polyback.errors import InvalidArgument, ShapeError
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions import (
     astype,
     concat,
@@ -14,12 +15,14 @@ from polyback.frontend.functions import (
     moveaxis,
     squeeze,
     stack,
+    take,
     zeros,
 )
 from polyback.frontend.functions.creation import Where
 from polyback.frontend.nn.dropout import dropout as drop
 from polyback.frontend.nn.linear import linear
 from polyback.frontend.nn.module import Module
+from polyback.frontend.nn.packed import PackedSequence, Runs
 from polyback.frontend.nn.recurrence import Cell, Gated, LongShortTerm, Plain, Recurrence
 from polyback.frontend.nn.start import uniform_start
 from polyback.frontend.op import run
@@ -78,10 +81,12 @@ class Recurrent(Module):
         count, what = self.cell.states, type(self).__name__
         if given is None:
             return [zeros(shape, dtype=x.dtype, device=x.device) for _ in range(count)]
-        found = [given] if isinstance(given, Tensor) else list(given)
-        if len(found) != count or isinstance(given, Tensor) is not (count == 1):
+        listed = isinstance(given, (tuple, list))
+        found: list[Any] = list(given) if listed else [given]
+        if len(found) != count or listed is (count == 1):
             want = "one tensor" if count == 1 else "a tuple (h, c)"
             raise InvalidArgument(f"[{what}] got {len(found)} states; want {want}")
+        check_tensors(what, *found)
         for state in found:
             if state.shape != shape:
                 raise ShapeError(f"[{what}] a state is {state.shape}; want {shape}")
@@ -123,8 +128,11 @@ class RecurrentLayer(Recurrent):
             for direction in self._directions:
                 self._weights(f"_l{layer}{direction}", width, start)
 
-    def _sequence(self, x: Tensor, given: States) -> tuple[Tensor, list[Tensor]]:
+    def _sequence(self, x: Tensor | PackedSequence, given: States) -> tuple[Any, list[Tensor]]:
         """The outputs of the last layer, and the last states of all layers and directions."""
+        if isinstance(x, PackedSequence):
+            return self._packed(x, given)
+        check_tensors(type(self).__name__, x)
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size:
             lead = "(N, L" if self.batch_first else "(L, N"
             raise ShapeError(
@@ -144,18 +152,43 @@ class RecurrentLayer(Recurrent):
             return squeeze(y, 1), [squeeze(s, 1) for s in last]
         return moveaxis(y, 0, along), last
 
-    def _layers(self, x: Tensor, states: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    def _packed(self, x: PackedSequence, given: States) -> tuple[PackedSequence, list[Tensor]]:
+        """The same for sequences of several lengths: what comes after their ends is not looked at.
+        States are in the order in which the sequences were given."""
+        if x.data.ndim != 2 or x.data.shape[-1] != self.input_size:
+            raise ShapeError(
+                f"[{type(self).__name__}] got packed elements of {x.data.shape[1:]}; want "
+                f"({self.input_size},)"
+            )
+        runs = Runs.of(x)
+        count = self.num_layers * len(self._directions)
+        states = self._states(given, (count, len(runs.lengths), self.hidden_size), x.data)
+        if x.sorted_indices is not None:
+            states = [take(s, x.sorted_indices, axis=1) for s in states]
+        y, last = self._layers(runs.pad(x.data), states, runs)
+        if x.unsorted_indices is not None:
+            last = [take(s, x.unsorted_indices, axis=1) for s in last]
+        return x._replace(data=runs.pack(y)), last
+
+    def _layers(
+        self, x: Tensor, states: Sequence[Tensor], runs: Runs | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """From (L, N, input_size); ``runs``: the sequences end earlier than that."""
+
+        def turned(x: Tensor) -> Tensor:
+            return flip(x, axis=0) if runs is None else runs.backwards(x)
+
         last: list[list[Tensor]] = [[] for _ in states]
         number = 0
         for layer in range(self.num_layers):
             outputs = []
             for direction in self._directions:
-                steps = flip(x, axis=0) if direction else x
+                steps = turned(x) if direction else x
                 start = [s[number] for s in states]
                 y = self._run(f"_l{layer}{direction}", steps, start)
-                outputs.append(flip(y[0], axis=0) if direction else y[0])
+                outputs.append(turned(y[0]) if direction else y[0])
                 for k, history in enumerate(last):
-                    history.append(y[k, -1])
+                    history.append(y[k, -1] if runs is None else runs.ends(y[k]))
                 number += 1
             x = outputs[0] if len(outputs) == 1 else concat(outputs, axis=-1)
             if layer + 1 < self.num_layers:
@@ -179,8 +212,9 @@ class RNN(RecurrentLayer):
     h_t of the last layer, of the shape of x with D * hidden_size, D = 2 if ``bidirectional`` else
     1. h_n, and ``hx`` to start with (zeros if left out): (D * num_layers, N, hidden_size), by layer
     and in it by direction. ``dropout`` acts on the outputs of all layers but the last while
-    training. To cut backpropagation through time, pass ``h_n.detach()`` on. Parameters have
-    PyTorch's names. Raises ShapeError, InvalidArgument.
+    training. To cut backpropagation through time, pass ``h_n.detach()`` on. For sequences of
+    several lengths x, and then the output, is a :class:`PackedSequence`. Parameters have PyTorch's
+    names. Raises ShapeError, InvalidArgument.
 
     >>> import polyback as pb
     >>> output, h = pb.nn.RNN(3, 5, num_layers=2)(pb.zeros((7, 2, 3)))
@@ -209,7 +243,7 @@ class RNN(RecurrentLayer):
             generator=generator, device=device, dtype=dtype,
         )  # fmt: skip
 
-    def forward(self, x: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor | PackedSequence, hx: Tensor | None = None) -> tuple[Any, Tensor]:
         output, (h,) = self._sequence(x, hx)
         return output, h
 
@@ -232,8 +266,8 @@ class LSTM(RecurrentLayer):
     cell = LongShortTerm()
 
     def forward(
-        self, x: Tensor, hx: Sequence[Tensor] | None = None
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        self, x: Tensor | PackedSequence, hx: Sequence[Tensor] | None = None
+    ) -> tuple[Any, tuple[Tensor, Tensor]]:
         output, (h, c) = self._sequence(x, hx)
         return output, (h, c)
 
@@ -255,6 +289,6 @@ class GRU(RecurrentLayer):
 
     cell = Gated()
 
-    def forward(self, x: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor | PackedSequence, hx: Tensor | None = None) -> tuple[Any, Tensor]:
         output, (h,) = self._sequence(x, hx)
         return output, h

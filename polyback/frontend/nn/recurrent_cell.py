@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, final
 
 from polyback.errors import ShapeError
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions import expand_dims, squeeze
 from polyback.frontend.functions.creation import Where
 from polyback.frontend.nn.recurrence import Gated, LongShortTerm
@@ -33,6 +34,7 @@ class RecurrentCell(Recurrent):
         self._weights("", input_size, start)
 
     def _step(self, x: Tensor, given: States) -> list[Tensor]:
+        check_tensors(type(self).__name__, x)
         if x.ndim not in (1, 2) or x.shape[-1] != self.input_size:
             raise ShapeError(
                 f"[{type(self).__name__}] got {x.shape}; want (N, {self.input_size}) or "
