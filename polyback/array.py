@@ -55,14 +55,18 @@ class Array:
         return self.data.storage
 
     @property
+    def lazy(self) -> Leaf | Pending:
+        """The numbers, or the expression for them where it has not run."""
+        data = self._data
+        if type(data) is Pending and data.leaf is not None:
+            data = self._data = data.leaf
+        return data
+
+    @property
     def pending(self) -> Pending | None:
         """The expression behind this array, or None once it has numbers."""
-        data = self._data
-        if type(data) is Pending:
-            if data.leaf is None:
-                return data
-            self._data = data.leaf
-        return None
+        data = self.lazy
+        return data if type(data) is Pending else None
 
     @property
     def version(self) -> int:
@@ -71,13 +75,13 @@ class Array:
 
     def operand(self, shape: Shape | None = None) -> Operand:
         """How a kernel reads this array, broadcast to ``shape``."""
-        return self.data.operand if shape is None else self.leaf(shape).operand
+        return self.data if shape is None else self.leaf(shape)
 
     def with_view(self, view: View) -> Array:
         """The same numbers through another view. Raises InvalidArgument if it leaves the buffer."""
         storage = self.data.storage
         view.check_within(storage.buffer.nbytes // self.dtype.itemsize)
-        return Array(self.device, self.dtype, view, Leaf(storage, view, self.dtype))
+        return Array(self.device, self.dtype, view, Leaf.of(storage, view, self.dtype))
 
     def reshape(self, shape: Shape) -> Array:
         """Row-major reshape; a view where possible, else a copy."""
@@ -96,12 +100,19 @@ class Array:
         fusion.copy_leaf(self.leaf(self.shape), result.storage, result.view)
         return result
 
+    def expanded(self, shape: Shape) -> Array:
+        """This array broadcast to ``shape``."""
+        if self.view.shape == shape:
+            return self
+        leaf = self.leaf(shape)
+        return Array(self.device, self.dtype, leaf.view, leaf)
+
     def leaf(self, shape: Shape) -> Leaf:
         """This array as an expression of ``shape`` reads it."""
         data = self.data
         if self.view.shape == shape:
             return data
-        return Leaf(data.storage, self.view.expand(shape), self.dtype)
+        return Leaf.of(data.storage, self.view.expand(shape), self.dtype)
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """A copy as a NumPy array of the same type."""
@@ -154,7 +165,7 @@ def empty(device: Device, shape: Shape, dtype: DType) -> Array:
     """Undefined contents."""
     view = View.contiguous(shape)
     storage = Storage(device, view.size * dtype.itemsize)
-    return Array(device, dtype, view, Leaf(storage, view, dtype))
+    return Array(device, dtype, view, Leaf.of(storage, view, dtype))
 
 
 def full(device: Device, shape: Shape, value: Number, dtype: DType) -> Array:
@@ -203,20 +214,33 @@ def same_device(what: str, *arrays: Array) -> Device:
 
 def apply(row: Scalar, operands: Sequence[Array | Number], dtype: DType) -> Array:
     """``row`` on broadcast operands of type ``dtype`` (and numbers, which take it)."""
-    arrays = [x for x in operands if type(x) is Array]
-    first = arrays[0]
-    device, view = first.device, first.view
-    for x in arrays:
-        if x.device is not device:
-            same_device(row.name, *arrays)
-        if x.view.shape != view.shape:
-            view = View.contiguous(broadcast_shapes(*(a.view.shape for a in arrays), op=row.name))
-    shape, wide = view.shape, dtype.compute
-    args = [_argument(x, shape, row) if type(x) is Array else x for x in operands]
-    node = _node(device, row, args, row.result_dtype(wide), shape)
-    if wide is not dtype and node.dtype is wide:
-        node = _node(device, CAST, [node], dtype, shape)
+    wide, first = dtype.compute, None
+    args: list[Pending | Leaf | Number] = []
+    for x in operands:
+        if type(x) is not Array:
+            args.append(x)
+            continue
+        if first is None:
+            first, shape = x, x.view.shape
+        elif x.device is not first.device or x.view.shape != shape:
+            return _apply_broadcast(row, operands, dtype)
+        data = x.lazy
+        args.append(data if x.dtype.compute is x.dtype else _widened(x.device, data))
+    assert first is not None
+    result = row.result_dtype(wide)
+    node = _node(first.device, row, args, result, View.contiguous(shape))
+    if wide is not dtype and result is wide:
+        node = _node(first.device, CAST, [node], dtype, node.view)
     return _array(node)
+
+
+def _apply_broadcast(row: Scalar, operands: Sequence[Array | Number], dtype: DType) -> Array:
+    """:func:`apply` for operands of several shapes, which are brought to one."""
+    arrays = [x for x in operands if type(x) is Array]
+    same_device(row.name, *arrays)
+    shape = broadcast_shapes(*(x.view.shape for x in arrays), op=row.name)
+    same = [x.expanded(shape) if type(x) is Array else x for x in operands]
+    return apply(row, same, dtype)
 
 
 def cast(x: Array, dtype: DType) -> Array:
@@ -226,33 +250,25 @@ def cast(x: Array, dtype: DType) -> Array:
     halves = [d for d in (x.dtype, dtype) if d.compute is not d]
     if halves and halves[0].compute not in (x.dtype, dtype):
         return cast(cast(x, halves[0].compute), dtype)
-    return _array(_node(x.device, CAST, [_plain(x, x.shape)], dtype, x.shape))
+    return _array(_node(x.device, CAST, [x.lazy], dtype, View.contiguous(x.view.shape)))
 
 
-def _argument(x: Array, shape: Shape, row: Scalar) -> Pending | Leaf:
-    plain = _plain(x, shape)
-    if x.dtype.compute is x.dtype or row is CAST:
-        return plain
-    return _node(x.device, CAST, [plain], x.dtype.compute, shape)
+def _widened(device: Device, data: Pending | Leaf) -> Pending:
+    """Half types are computed in float32."""
+    view = View.contiguous(data.view.shape)
+    return _node(device, CAST, [data], data.dtype.compute, view)
 
 
-def _plain(x: Array, shape: Shape) -> Pending | Leaf:
-    data = x._data
-    if type(data) is Pending and data.leaf is None and x.view.shape == shape:
-        return data
-    return x.leaf(shape)
-
-
-def _node(device: Device, row: Scalar, args: list[Any], dtype: DType, shape: Shape) -> Pending:
-    node = Pending(device, row, tuple(args), dtype, shape)
+def _node(device: Device, row: Scalar, args: list[Any], dtype: DType, view: View) -> Pending:
+    node = Pending(device, row, args, dtype, view)
     if node.nodes > fusion.MAX_NODES or node.leaves > fusion.MAX_LEAVES:
-        stored = (fusion.evaluate(arg) if type(arg) is Pending else arg for arg in args)
-        node = Pending(device, row, tuple(stored), dtype, shape)
+        stored = [fusion.evaluate(arg) if type(arg) is Pending else arg for arg in args]
+        node = Pending(device, row, stored, dtype, view)
     return node
 
 
 def _array(node: Pending) -> Array:
-    result = Array(node.device, node.dtype, View.contiguous(node.shape), node)
+    result = Array(node.device, node.dtype, node.view, node)
     node.owner = weakref.ref(result)
     if node.leaves > fusion.MAX_LEAVES or not config().fuse:  # it reads memory that is shared
         fusion.evaluate(node)

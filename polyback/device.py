@@ -34,10 +34,10 @@ class Buffer(Protocol):
         ...
 
 
-@final
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen, which makes it three times as slow to make
 class Operand:
-    """An array as a kernel sees it. The core guarantees that the view lies inside the buffer."""
+    """An array as a kernel sees it. The core guarantees that the view lies inside the buffer, and
+    may go on using the object: a device must not change it."""
 
     buffer: Any
     dtype: DType

@@ -8,13 +8,15 @@ arrays are still alive elsewhere become outputs of the same Program, so nothing 
 Only nodes of one shape join; an operand of another shape is evaluated first and broadcast.
 ``configure(fuse=False)`` runs every node at once; nothing else differs.
 
-Every operation passes through here, so the code is lean: a Leaf keeps its Operand, and a Program is
-found by the flat list of rows, types and value numbers that describes the expression.
+Every operation passes through here, so the code is lean: a Leaf is the Operand itself, and a
+Program is found by the flat list of rows, types and value numbers that describes the expression.
 """
 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -23,7 +25,7 @@ from polyback.dtype import DType
 from polyback.program import Input, Instr, Number, Program, copy_program
 from polyback.runtime import Device, Storage, launch_program
 from polyback.scalar import Scalar
-from polyback.view import Shape, View
+from polyback.view import View
 
 if TYPE_CHECKING:
     from polyback.array import Array
@@ -38,23 +40,27 @@ _NO_ARRAY: Final[Any] = lambda: None  # noqa: E731  (a reference to nothing)
 
 
 @final
-class Leaf:
-    """Stored numbers as an expression reads them: a storage, and how a kernel reads it."""
+@dataclass(slots=True, eq=False)
+class Leaf(Operand):
+    """Stored numbers as an expression reads them: the operand of a kernel, and the storage that the
+    buffer belongs to."""
 
-    __slots__ = ("dtype", "operand", "storage", "view")
+    storage: Storage
 
-    def __init__(self, storage: Storage, view: View, dtype: DType) -> None:
-        self.storage, self.view, self.dtype = storage, view, dtype
-        self.operand = Operand(storage.buffer, dtype, view)
+    @classmethod
+    def of(cls, storage: Storage, view: View, dtype: DType) -> Leaf:
+        """``storage`` read as ``dtype`` through ``view``."""
+        return cls(storage.buffer, dtype, view, storage)
 
 
 @final
 class Pending:
     """``row`` applied to pending nodes, leaves and numbers; ``leaf`` holds the result once it has
-    run. ``readers`` are the expressions that still have to read it (see :class:`Storage`)."""
+    run, dense and row-major as ``view`` says. ``readers`` are the expressions that still have to
+    read it (see :class:`Storage`)."""
 
     __slots__ = ("__weakref__", "args", "device", "dtype", "leaf", "leaves", "nodes", "owner",
-                 "readers", "row", "shape")  # fmt: skip
+                 "readers", "row", "view")  # fmt: skip
 
     nodes: int
     leaves: int
@@ -63,11 +69,11 @@ class Pending:
         self,
         device: Device,
         row: Scalar,
-        args: tuple[Pending | Leaf | Number, ...],
+        args: Sequence[Pending | Leaf | Number],
         dtype: DType,
-        shape: Shape,
+        view: View,
     ) -> None:
-        self.device, self.row, self.args, self.dtype, self.shape = device, row, args, dtype, shape
+        self.device, self.row, self.args, self.dtype, self.view = device, row, args, dtype, view
         self.leaf: Leaf | None = None
         self.owner: weakref.ref[Array] = _NO_ARRAY
         self.readers: list[weakref.ref[Pending]] = []
@@ -100,93 +106,114 @@ def _forget_done(readers: list[weakref.ref[Pending]]) -> None:
 
 @final
 class _Writer:
-    """Collects an expression into the parts of a Program. Value k is input k where k >= 0, else
-    instruction -1 - k."""
+    """Writes an expression down as the key of its Program.
 
-    __slots__ = ("code", "kinds", "names", "nodes", "values")
+    ``code`` holds row and type of each instruction, then for each operand: the type of an array
+    that is a new input, None for a number, which always is, or what came before: k for input k,
+    -1 - k for instruction k.
+    """
+
+    __slots__ = ("code", "names", "nodes", "values")
 
     def __init__(self, root: Pending) -> None:
-        self.kinds: list[DType | tuple[DType]] = []  # of the inputs; a tuple marks a number
+        self.code: list[Any] = []
         self.values: list[Leaf | Number] = []  # what to pass for each input
         self.nodes: list[Pending] = []  # in order of evaluation
-        self.names: dict[int, int] = {}  # id of a node or leaf -> value
-        self.code: list[Any] = []  # row, type and operands of each instruction, one after the other
-        self._add(root)
+        self.names: dict[Any, int] = {}
+        self.add(root)
 
-    def _add(self, node: Pending) -> int:
+    def add(self, node: Pending) -> None:
         """Append ``node`` after everything it needs."""
-        names, args = self.names, []
-        for arg in node.args:
-            if type(arg) is Pending:
-                if arg.leaf is None:
-                    known = names.get(id(arg))
-                    args.append(self._add(arg) if known is None else known)
+        args = node.args
+        names, code, values = self.names, self.code, self.values
+        if node.nodes > 1:
+            for arg in args:
+                if type(arg) is Pending and arg.leaf is None and arg not in names:
+                    self.add(arg)
+        code += (node.row, node.dtype)
+        for arg in args:
+            x: Any = arg
+            if type(x) is Pending:
+                known = names.get(x)
+                if known is not None:
+                    code.append(known)
                     continue
-                arg = arg.leaf
-            if type(arg) is Leaf:
-                known = names.get(id(arg))
+                x = x.leaf
+            if type(x) is Leaf:
+                known = names.get(x)
                 if known is None:
-                    known = names[id(arg)] = len(self.values)
-                    self.kinds.append(arg.dtype)
-                    self.values.append(arg)
-                args.append(known)
+                    names[x] = len(values)
+                    values.append(x)
+                    code.append(x.dtype)
+                else:
+                    code.append(known)
             else:
-                args.append(len(self.values))
-                self.kinds.append((_number_dtype(node),))
-                self.values.append(arg)
+                code.append(None)
+                values.append(x)
         self.nodes.append(node)
-        self.code += (node.row, node.dtype, *args)
-        number = names[id(node)] = -len(self.nodes)
-        return number
+        names[node] = -len(self.nodes)
 
     def program(self, outputs: list[Pending]) -> Program:
         """The Program with ``outputs``, from the cache if it has been seen."""
-        wanted = [self.names[id(node)] for node in outputs]
-        key = (*self.code, None, *self.kinds, None, *wanted)
-        found = _PROGRAMS.get(key)
+        code = self.code
+        if len(outputs) > 1:  # else it is the last instruction
+            code = [*code, *(self.names[node] for node in outputs)]
+        found = _PROGRAMS.get(key := tuple(code))
         if found is None:
             if len(_PROGRAMS) >= 4096:
                 _PROGRAMS.clear()
-            found = _PROGRAMS[key] = _program(self.code, self.kinds, wanted)
+            wanted = [self.names[node] for node in outputs]
+            found = _PROGRAMS[key] = _program(self.code, wanted)
         return found
 
-    def operands(self) -> list[Operand | Number]:
-        """What to pass for the inputs."""
-        return [v.operand if type(v) is Leaf else v for v in self.values]
 
-
-def _program(code: list[Any], kinds: list[Any], wanted: list[int]) -> Program:
-    first, instrs, spot = len(kinds), [], 0
-
-    def number(k: int) -> int:
-        return k if k >= 0 else first - 1 - k
-
+def _program(code: list[Any], wanted: list[int]) -> Program:
+    inputs: list[Input] = []
+    steps: list[tuple[Scalar, list[int], DType]] = []
+    spot = 0
     while spot < len(code):
         row, dtype = code[spot : spot + 2]
         spot += 2 + row.arity
-        args = tuple(number(k) for k in code[spot - row.arity : spot])
-        instrs.append(Instr(row, args, dtype))
+        given = code[spot - row.arity : spot]
+        args, number = [], _number_dtype(row, dtype, given, inputs, steps)
+        for k in given:
+            if isinstance(k, int):
+                args.append(k)
+                continue
+            args.append(len(inputs))
+            inputs.append(Input(number, scalar=True) if k is None else Input(k))
+        steps.append((row, args, dtype))
+    first = len(inputs)
+
+    def value(k: int) -> int:
+        return k if k >= 0 else first - 1 - k
+
     return Program(
-        tuple(Input(k[0], scalar=True) if isinstance(k, tuple) else Input(k) for k in kinds),
-        tuple(instrs),
-        tuple(number(k) for k in wanted),
+        tuple(inputs),
+        tuple(Instr(row, tuple(map(value, args)), dtype) for row, args, dtype in steps),
+        tuple(map(value, wanted)),
     ).check()
 
 
-def _number_dtype(node: Pending) -> DType:
-    """Numbers take the type of the node's other operands (a WHERE's condition is not one)."""
-    if node.row.gives == "same":
-        return node.dtype
-    for arg in reversed(node.args):
-        if isinstance(arg, (Pending, Leaf)):
-            return arg.dtype
-    return node.dtype
+def _number_dtype(
+    row: Scalar, dtype: DType, given: list[Any], inputs: list[Input], steps: list[Any]
+) -> DType:
+    """Numbers take the type of the row's other operands (a WHERE's condition is not one)."""
+    others = [k for k in given if k is not None]
+    if row.gives == "same" or not others:
+        return dtype
+    last = others[-1]
+    if isinstance(last, int):
+        given_type: DType = inputs[last].dtype if last >= 0 else steps[-1 - last][2]
+        return given_type
+    own: DType = last
+    return own
 
 
-def collect(root: Pending) -> tuple[Program, list[Operand | Number]]:
+def collect(root: Pending) -> tuple[Program, list[Leaf | Number]]:
     """The Program of ``root`` alone and its inputs, for a consumer that runs it itself."""
     writer = _Writer(root)
-    return writer.program([root]), writer.operands()
+    return writer.program([root]), writer.values
 
 
 def is_cheap(root: Pending) -> bool:
@@ -206,14 +233,15 @@ def _evaluate(root: Pending) -> Leaf:
     if root.leaf is not None:
         return root.leaf
     writer = _Writer(root)
-    outputs = [n for n in writer.nodes if n is root or n.owner() is not None]
-    view, leaves = View.contiguous(root.shape), []
+    outputs = writer.nodes
+    if len(outputs) > 1:
+        outputs = [n for n in outputs if n is root or n.owner() is not None]
+    device, view, leaves = root.device, root.view, []
     for node in outputs:
-        storage = Storage(root.device, view.size * node.dtype.itemsize)
-        leaves.append(Leaf(storage, view, node.dtype))
+        storage, dtype = Storage(device, view.size * node.dtype.itemsize), node.dtype
+        leaves.append(Leaf(storage.buffer, dtype, view, storage))
     if view.size:
-        outs = [leaf.operand for leaf in leaves]
-        launch_program(root.device, writer.program(outputs), outs, writer.operands())
+        launch_program(device, writer.program(outputs), leaves, writer.values)
     for node, leaf in zip(outputs, leaves, strict=True):
         node.leaf = leaf
         node.args = ()  # lets go of what was read
@@ -238,10 +266,10 @@ def evaluate_into(root: Pending, storage: Storage, view: View) -> None:
         evaluate(node)
     if needed:
         writer = _Writer(root)
-    before_write(storage, {id(n) for n in writer.nodes})
+    before_write(storage, set(writer.nodes))
     if 0 not in view.shape:
         out = Operand(storage.buffer, root.dtype, view)
-        launch_program(root.device, writer.program([root]), [out], writer.operands())
+        launch_program(root.device, writer.program([root]), [out], writer.values)
 
 
 def share(storage: Storage) -> None:
@@ -262,13 +290,13 @@ def copy_leaf(source: Leaf, storage: Storage, view: View) -> None:
 
 def _readers_below(writer: _Writer, storage: Storage) -> list[Pending]:
     """The nodes of the expression that read ``storage``, directly or through others."""
-    found: dict[int, Pending] = {}
+    found: dict[Any, None] = {}  # a set in the order of insertion
     for node in writer.nodes:
         for arg in node.args:
             leaf = arg.leaf if isinstance(arg, Pending) else arg
-            if id(arg) in found or (isinstance(leaf, Leaf) and leaf.storage is storage):
-                found[id(node)] = node
-    return list(found.values())
+            if arg in found or (isinstance(leaf, Leaf) and leaf.storage is storage):
+                found[node] = None
+    return list(found)
 
 
 def _reads_other_view(writer: _Writer, root: Pending, storage: Storage, view: View) -> bool:
@@ -280,11 +308,11 @@ def _reads_other_view(writer: _Writer, root: Pending, storage: Storage, view: Vi
     )
 
 
-def before_write(storage: Storage, but: set[int] | None = None) -> None:
-    """Evaluate every expression that still has to read ``storage``; ``but`` are ids to leave. The
+def before_write(storage: Storage, but: Container[Pending] = ()) -> None:
+    """Evaluate every expression that still has to read ``storage``; those in ``but`` are left. The
     caller holds the device's lock until it has written."""
     readers, storage.readers = storage.readers, []
     for reference in readers:
         node = reference()
-        if node is not None and node.leaf is None and not (but and id(node) in but):
+        if node is not None and node.leaf is None and node not in but:
             evaluate(node)

@@ -11,7 +11,7 @@ import gc
 import os
 import weakref
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, cached_property
 from threading import RLock
 from typing import TYPE_CHECKING, Any, final
 
@@ -37,26 +37,26 @@ class Device:
         self.name, self.index = name, index
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._after_fork)
-        self._protocol: ProtocolDevice | None = None
         self.lock = RLock()  # held while expressions run and while a buffer is written in place
         # By id, far faster than comparing programs; kept alive, so that no id comes twice.
-        self._missing: dict[int, tuple[Program, list[str]]] = {}
+        self._missing: dict[int, tuple[list[str], Program]] = {}
 
     def _after_fork(self) -> None:
         """In a forked child: another thread may have held the lock, and the registry knows whether
         the device is still to be used."""
-        self.lock, self._protocol = RLock(), None
+        self.lock = RLock()
+        self.__dict__.pop("protocol", None)
 
-    @property
+    @cached_property
     def protocol(self) -> ProtocolDevice:
         """The plugin's Device. Raises BackendUnavailable."""
-        return self._protocol or self.reopen()
+        return registry.open_device(f"{self.name}:{self.index}")
 
     def reopen(self) -> ProtocolDevice:
         """Ask the registry again: another plugin may have taken the name."""
         protocol = registry.open_device(f"{self.name}:{self.index}")
-        if protocol is not self._protocol:
-            self._protocol, self._missing = protocol, {}
+        if protocol is not self.__dict__.get("protocol"):
+            self.__dict__["protocol"], self._missing = protocol, {}
         return protocol
 
     @property
@@ -79,8 +79,8 @@ class Device:
         if known is None:
             if len(self._missing) >= 4096:
                 self._missing.clear()
-            known = self._missing[id(program)] = (program, self.caps.missing(program))
-        return known[1]
+            known = self._missing[id(program)] = (self.caps.missing(program), program)
+        return known[0]
 
     def synchronize(self) -> None:
         """Wait until all queued work is done; raises its first error."""
@@ -145,9 +145,9 @@ class Storage:
     __slots__ = ("__weakref__", "buffer", "device", "protocol", "readers", "version", "weight")
 
     def __init__(self, device: Device, nbytes: int, memory: memoryview | None = None) -> None:
-        self.buffer: Any = None
         self.device = device
         self.protocol = protocol = device.protocol  # the one that made the buffer gets it back
+        self.buffer: Any = None
         self.version = 0
         self.readers: list[weakref.ref[Any]] = []
         self.weight = 1

@@ -153,4 +153,4 @@ def _adopted(values: np.ndarray[Any, Any], device: Device) -> Array | None:
     storage = Storage(device, 0, memoryview(room).cast("B"))
     fusion.share(storage)
     view = View(values.shape, tuple(s // size for s in steps), before // size)
-    return Array(device, dtype, view, Leaf(storage, view, dtype))
+    return Array(device, dtype, view, Leaf.of(storage, view, dtype))

@@ -235,6 +235,8 @@ OPERANDS: Final = (Operators, *Number)
 
 
 def _binary(function: Callable[..., Any], a: Any, b: Any) -> Any:
+    if type(a) is type(b) or type(b) is float:  # the usual cases
+        return function(a, b)
     for x in (a, b):
         if not isinstance(x, OPERANDS):
             if isinstance(x, np.ndarray):  # == would quietly be False

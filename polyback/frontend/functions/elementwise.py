@@ -26,7 +26,7 @@ from polyback.dtype import (
     scalar_dtype,
 )
 from polyback.errors import DTypeError, GradientError, ShapeError
-from polyback.frontend.autograd import OUTPUT, is_grad_enabled
+from polyback.frontend.autograd import OUTPUT, Node, is_grad_enabled
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
@@ -134,9 +134,35 @@ def apply(row: Scalar, *operands: Any) -> Tensor:
     Raises DTypeError for a type that the row does not take, ShapeError if shapes do not broadcast,
     DeviceMismatch for operands on different devices.
     """
-    dtype = _shared_dtype(operands)
-    if dtype is not None and dtype.compute in row.takes and row is not WHERE:
-        return run(_elementwise(row, dtype), *operands)
+    dtype: DType | None = None
+    number = tracked = False
+    arrays: list[Any] = []
+    for x in operands:  # the usual case: tensors of one type, numbers that cannot raise it
+        if type(x) is Tensor:
+            given = x.array
+            arrays.append(given)
+            if dtype is None:
+                dtype = given.dtype
+            elif given.dtype is not dtype:
+                return _apply_mixed(row, operands)
+            tracked = tracked or x.node is not None or x.requires_grad_
+        elif type(x) is float or (type(x) is int and -(2**63) < x < 2**63):
+            arrays.append(x)
+            number = True
+        else:
+            return _apply_mixed(row, operands)
+    if dtype is None or (number and dtype.kind != "float"):
+        return _apply_mixed(row, operands)
+    if dtype.compute not in row.takes or row is WHERE:
+        return _apply_mixed(row, operands)
+    result = array.apply(row, arrays, dtype)
+    if tracked and (op := _elementwise(row, dtype)).differentiable and is_grad_enabled():
+        return Tensor(result, node=Node(op, operands, result))
+    return Tensor(result)
+
+
+def _apply_mixed(row: Scalar, operands: tuple[Any, ...]) -> Tensor:
+    """:func:`apply` for operands whose types have to be promoted, and for WHERE."""
     given = tuple(x if isinstance(x, (Tensor, *NUMBERS)) else _number(row, x) for x in operands)
     skip = 1 if row is WHERE else 0
     if not any(isinstance(x, Tensor) for x in given):
@@ -152,24 +178,6 @@ def apply(row: Scalar, *operands: Any) -> Tensor:
 
 
 _elementwise = cache(Elementwise)  # it has no state, so one of each kind serves all calls
-
-
-def _shared_dtype(operands: Sequence[Any]) -> DType | None:
-    """The usual case at little cost: tensors of one type, and Python numbers that cannot raise it.
-    None sends the call through promotion."""
-    dtype: DType | None = None
-    number = False
-    for x in operands:
-        if type(x) is Tensor:
-            if dtype is None:
-                dtype = x.array.dtype
-            elif x.array.dtype is not dtype:
-                return None
-        elif type(x) is float or (type(x) is int and -(2**63) < x < 2**63):
-            number = True
-        else:
-            return None
-    return None if number and dtype is not None and dtype.kind != "float" else dtype
 
 
 def _number(row: Scalar, value: Any) -> Any:

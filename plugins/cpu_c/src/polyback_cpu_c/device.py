@@ -25,6 +25,7 @@ from polyback_cpu_c.operands import address, collect, complete, mismatch, pack_c
 from polyback_cpu_c.reduction import ReducePlan, arrange, views_of_result
 from polyback_cpu_c.windowed import Windowed
 
+ADDRESSABLE: Final = 1 << 63  # bytes
 MOST_PROGRAMS: Final = 4096  # compiled ones that are kept
 AT_ONCE: Final = 1 << 28  # elements between two chances for Ctrl-C
 _NONE: Final[frozenset[int]] = frozenset()
@@ -73,8 +74,11 @@ class CpuDevice(Lanewise, Windowed, Device):
     # --- memory --------------------------------------------------------------------------------
 
     def allocate(self, nbytes: int) -> CpuBuffer:
-        self._check_open()
-        address = driver.allocate(nbytes)
+        if self._closed:
+            self._check_open()
+        address = driver.alloc(nbytes) if nbytes < ADDRESSABLE else 0
+        if not address:
+            raise driver.out_of_memory("cpu_c", nbytes)
         self._live.add(address)
         return CpuBuffer(address, nbytes)
 
@@ -82,8 +86,7 @@ class CpuDevice(Lanewise, Windowed, Device):
         address, buffer.address = buffer.address, None
         if buffer.owner is not None:
             buffer.owner = None
-            return
-        if address in self._live:  # not after close(), nor the second time
+        elif address in self._live:  # not after close(), nor the second time
             self._live.discard(address)
             driver.free(address)
 
@@ -154,13 +157,15 @@ class CpuDevice(Lanewise, Windowed, Device):
             packed = plan.words.pack(*words)
         except (struct.error, OverflowError):
             packed = pack_cast(plan, words)
-        status, start = 0, 0
-        while start < found.size and not status:
-            stop = min(start + AT_ONCE, found.size)
+        start, size = 0, found.size
+        while True:
+            stop = size if size - start <= AT_ONCE else start + AT_ONCE
             status = driver.run(self._isa, plan.code, found.walks, packed, start, stop)
+            if status:
+                driver.check(status, "elementwise")
+            if stop == size:
+                return
             start = stop
-        if status:
-            driver.check(status, "elementwise")
 
     def _plan(self, program: Program) -> Plan:
         """The plan of a program met for the first time, or of one equal to an earlier one."""

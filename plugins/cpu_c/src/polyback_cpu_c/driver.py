@@ -24,6 +24,7 @@ softmax = lib.pb_native_softmax
 layer_norm = lib.pb_native_layer_norm
 set_threads = lib.pb_threads
 trim = lib.pb_memory_trim
+alloc = lib.pb_memory_alloc  # 0: no memory
 free = lib.pb_memory_free
 
 
@@ -83,14 +84,6 @@ def out_of_memory(op: str, nbytes: int) -> OutOfMemory:
         f"limit {now.limit or 'none'}",
         requested=nbytes, live=now.live, cached=now.cached, limit=now.limit or None,
     )  # fmt: skip
-
-
-def allocate(nbytes: int) -> int:
-    """The address of new memory. Raises OutOfMemory."""
-    address = int(lib.pb_memory_alloc(nbytes)) if nbytes < 1 << 63 else 0
-    if not address:
-        raise out_of_memory("cpu_c", nbytes)
-    return address
 
 
 def upload(address: int, source: memoryview) -> None:

@@ -33,14 +33,16 @@ def collect(
     for this loop; about 0.2 us per operand."""
     words: list[Any] = []
     key: list[Any] = [shape]
+    same: Any = None  # a view that has been checked
     try:
         for x, dtype in zip(operands, plan.signature, strict=True):
             if dtype is None:
                 words.append(x)
                 continue
             view = x.view
-            if x.dtype is not dtype or view.shape != shape:
+            if x.dtype is not dtype or (view is not same and view.shape != shape):
                 raise mismatch("elementwise", x, dtype, shape)
+            same = view
             words.append(x.buffer.address + view.offset * dtype.itemsize)
             key.append(view.strides)
     except (AttributeError, TypeError):
