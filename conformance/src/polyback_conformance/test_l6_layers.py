@@ -167,7 +167,8 @@ def test_every_layer_is_in_a_table(front: Front) -> None:
     """A layer that is added to the library is added here, or to the images of test_l6_networks."""
     nn = front.pb.nn
     elsewhere = {
-        "Module", "Sequential", "ModuleList", "ModuleDict", "Identity", "Dropout", "GANLoss",
+        "Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict",
+        "Identity", "Dropout", "GANLoss",
         "TransformerEncoderLayer", "TransformerDecoderLayer",  # parts of the stacks
     }  # fmt: skip
     windows = ("Conv", "Pool", "Norm")
