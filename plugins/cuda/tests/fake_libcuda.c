@@ -42,6 +42,15 @@ int cuModuleLoadDataEx(void **m, const void *image, unsigned n, void *o, void *v
 int cuModuleLoadData(void **m, const void *image) { *m = (void *)32; OK; }
 int cuModuleUnload(void *m) { OK; }
 int cuModuleGetFunction(void **f, void *m, const char *name) { *f = (void *)40; return strcmp(name, "absent") ? 0 : 500; }
+// Graphs: what is launched between begin and end is counted, and counts again at every replay.
+static int recording = -1, replayed;
+int cuStreamBeginCapture_v2(void *s, int mode) { recording = 0; return s == (void *)16 && mode == 2 && depth ? 0 : 201; }
+int cuStreamEndCapture(void *s, void **g) { *g = malloc(sizeof(int)); *(int *)*g = recording; recording = -1; OK; }
+int cuGraphInstantiateWithFlags(void **e, void *g, ptr flags) { *e = malloc(sizeof(int)); *(int *)*e = *(int *)g; return getenv("FAKE_GRAPH_FAULT") ? 901 : 0; }
+int cuGraphDestroy(void *g) { free(g); OK; }
+int cuGraphExecDestroy(void *e) { free(e); return depth ? 0 : 201; }
+int cuGraphLaunch(void *e, void *s) { replayed += *(int *)e; return depth && s == (void *)16 ? 0 : 201; }
+int fake_replayed(void) { return replayed; }
 int cuFuncSetBlockShape(void *f, int x, int y, int z) { OK; }
 int cuFuncGetAttribute(int *x, int which, void *f) { *x = 0; OK; }
 int cuGetErrorString(int code, const char **s)
@@ -56,6 +65,7 @@ int cuLaunchKernel(void *f, unsigned x, unsigned y, unsigned z, unsigned bx, uns
     // extra: 1, pointer to the packed arguments, 2, pointer to their size, 0
     size_t size = extra ? *(size_t *)extra[3] : 0;
     launches++;
+    if (recording >= 0) recording++;
     snprintf(last, sizeof last, "%u,%u,%u %u,%u,%u %zu", x, y, z, bx, by, bz, size);
     if (getenv("FAKE_FAULT")) return 700;
     return depth ? 0 : 201;

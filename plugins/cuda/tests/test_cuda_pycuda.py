@@ -81,6 +81,32 @@ for call in (lambda: driver.launch(compiled, (1, 1, 1), []), driver.synchronize)
 driver.close()
 print("done")
 """
+GRAPH = """
+from types import SimpleNamespace
+from polyback_cuda.graphs import record
+compiled = driver.compile(Kernel("dense", "text", ("*", "i64"), 256))
+buffer = driver.allocate(100)
+device = SimpleNamespace(driver=driver)
+def launches():
+    for k in range(3): driver.launch(compiled, (1, 1, 1), [buffer, k])
+    driver.upload(buffer, 0, memoryview(bytes(100)))
+replay = record(device, launches)
+assert fake.fake_replayed() == 0
+for _ in range(4): replay()
+assert fake.fake_replayed() == 12
+try: record(device, driver.synchronize)
+except InvalidArgument: pass
+else: raise AssertionError("no error")
+replay.close()
+import os; os.putenv("FAKE_GRAPH_FAULT", "1")
+try: record(device, launches)
+except AsyncError as error: assert "other (901)" in str(error), error
+else: raise AssertionError("no error")
+driver.launch(compiled, (1, 1, 1), [buffer, 1])
+driver.close()
+assert fake.fake_depth() == 0
+print("done")
+"""
 LEFT_OPEN = """
 from polyback.simt.driver import Kernel
 buffer = driver.allocate(100)
@@ -144,6 +170,10 @@ def outcome(body: str, libraries: Path, **more: str) -> None:
 
 def test_the_calls_of_the_driver_layer(libraries: Path) -> None:
     outcome(USE, libraries)
+
+
+def test_graphs_over_pycuda_s_stream(libraries: Path) -> None:
+    outcome(GRAPH, libraries)
 
 
 def test_a_fault_loses_the_device(libraries: Path) -> None:

@@ -36,15 +36,20 @@ class CudaDevice(SimtDevice):
     def __init__(self, driver: CudaDriver, cublas: Any = None, tf32: bool = False) -> None:
         traits = driver.traits
         super().__init__("cuda", claims(traits, tf32), dialect(), traits.machine, driver)
-        self._driver_of_blas = driver
+        self._cuda_driver = driver
         self._tiles = TileMultiplier(self._launcher, self._reducer, tf32)
         if cublas is not None:
             driver.open_blas(cublas)
 
+    @property
+    def driver(self) -> CudaDriver:
+        """For :mod:`polyback_cuda.graphs`."""
+        return self._cuda_driver
+
     def matmul(self, out: Operand, a: Operand, b: Operand) -> None:
         self._check_open()
         check_matmul(self.caps, out, a, b)
-        driver = self._driver_of_blas
+        driver = self._cuda_driver
         if out.view.size and driver.has_blas and driver.gemm(out, a, b):
             return
         if driver.traits.has_tiles and self._tiles.matmul(out, a, b):

@@ -26,6 +26,7 @@ from polyback.simt.pool import Buffer
 from polyback.simt.pooled import PooledDriver
 from polyback_cuda.compiler import Compiler
 from polyback_cuda.cublas import Cublas, plan
+from polyback_cuda.graphs import Graphs, Recorder
 from polyback_cuda.ptx import LEAST
 from polyback_cuda.staging import Staging
 
@@ -129,6 +130,9 @@ class CudaDriver(PooledDriver):
         self._stream = self._run(cuda.Stream)
         self._staging = Staging(cuda, self._stream)
         self._blas: Cublas | None = None
+        self._recorder = Recorder(
+            getattr(cuda, "Graphs", Graphs), self._stream, self._run, self._forget
+        )
 
     # --- memory --------------------------------------------------------------------------------
 
@@ -137,7 +141,27 @@ class CudaDriver(PooledDriver):
         self._owned[int(memory)] = memory
         return int(memory)
 
+    def allocate(self, nbytes: int) -> Buffer:
+        """From the pool, else from the device; while recording, the recording's own."""
+        with self._lock:
+            memory = self._recorder.memory
+            if memory is None:
+                return super().allocate(nbytes)
+            buffer = memory.take(nbytes) or super().allocate(nbytes)
+            memory.add(buffer)
+            return buffer
+
+    def free(self, buffer: Buffer) -> None:
+        """Into the pool, unless a recording needs it."""
+        if not self._recorder.keeps(buffer):
+            super().free(buffer)
+
+    def _forget(self, handle: int, room: int) -> None:
+        self.free(Buffer(handle, room, room))
+
     def _give(self, handles: Sequence[int]) -> None:
+        self._recorder.refuse("give memory back")
+
         def release() -> None:
             self._stream.synchronize()
             for address in handles:
@@ -147,9 +171,17 @@ class CudaDriver(PooledDriver):
 
     def _copy_in(self, buffer: Buffer, offset: int, source: Any) -> None:
         """Returns when the source is read, which is before the copy."""
-        self._run(self._staging.upload, buffer.handle + offset, source)
+        with self._lock:
+            memory = self._recorder.memory
+            if memory is None:
+                self._run(self._staging.upload, buffer.handle + offset, source)
+                return
+            memory.use([buffer])
+            kept = self._run(self._staging.keep, buffer.handle + offset, source)
+            memory.sources.append(kept)  # a replay copies it again
 
     def _copy_out(self, buffer: Buffer, offset: int, target: Any) -> None:
+        self._recorder.refuse("download")
         self._run(self._staging.download, buffer.handle + offset, target)
 
     def constants(self, words: Sequence[int]) -> Buffer:
@@ -178,7 +210,30 @@ class CudaDriver(PooledDriver):
         """Queue it and return. pycuda's prepared_async_call ends in the same call, 1.3 us later."""
         function, block, pack = compiled
         packed = pack(*self._pool.values(arguments))
-        self._run(function._launch_kernel, groups, block, packed, 0, self._stream)
+        with self._lock:
+            if self._recorder.memory is not None:
+                self._recorder.memory.use(arguments)
+            self._run(function._launch_kernel, groups, block, packed, 0, self._stream)
+
+    # --- recordings ----------------------------------------------------------------------------
+
+    def record(self, function: Callable[[], T]) -> tuple[Any, T]:
+        """For :func:`polyback_cuda.graphs.record`."""
+        with self._lock:
+            self._status.check()
+            return self._recorder.record(function)
+
+    def replay(self, ready: Any) -> None:
+        """Queue what was recorded."""
+        with self._lock:
+            self._status.check()
+            self._recorder.launch(ready)
+
+    def close_recording(self, ready: Any) -> None:
+        """Its memory goes back to the pool."""
+        with self._lock:
+            if not self._status.closed:
+                self._recorder.close(ready)
 
     # --- the vendor's matrix products ----------------------------------------------------------
 
@@ -197,12 +252,16 @@ class CudaDriver(PooledDriver):
         call = plan(out, a, b, addresses)
         if call is None or self._blas is None:
             return False
-        self._run(self._blas.gemm, out.dtype.code, *call)
+        with self._lock:
+            if self._recorder.memory is not None:
+                self._recorder.memory.use([x.buffer for x in (a, b, out)])
+            self._run(self._blas.gemm, out.dtype.code, *call)
         return True
 
     def synchronize(self) -> None:
         """Wait for the stream."""
         self._status.check()
+        self._recorder.refuse("wait")
         self._run(self._stream.synchronize)
 
     def close(self) -> None:
@@ -210,6 +269,7 @@ class CudaDriver(PooledDriver):
         with self._lock:
             if self._status.closed:
                 return
+            self._recorder.refuse("close")
             with contextlib.suppress(PolybackError):  # a lost device has nothing to give back
                 self._pool.close()
                 self._run(self._release)
@@ -218,6 +278,7 @@ class CudaDriver(PooledDriver):
 
     def _release(self) -> None:
         self._stream.synchronize()
+        self._recorder.close_all()
         while self._owned:
             self._owned.popitem()[1].free()
         self._modules.clear()

@@ -71,6 +71,13 @@ class Staging:
             self._cuda.memcpy_htod_async(address + start, slot, self._stream)
             event.record(self._stream)
 
+    def keep(self, address: int, source: Bytes) -> Bytes:
+        """Queue a copy of what the caller keeps: memory of its own, for a copy that is repeated."""
+        slot: Bytes = self._cuda.pagelocked_empty(source.size, np.uint8)
+        slot[:] = source
+        self._cuda.memcpy_htod_async(address, slot, self._stream)
+        return slot
+
     def download(self, address: int, target: Bytes) -> None:
         """Copy from ``address`` after all queued work; one piece is under way while another is
         read."""

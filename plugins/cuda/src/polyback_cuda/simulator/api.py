@@ -193,6 +193,39 @@ class Module:
 
 
 @final
+class SimulatedGraphs:
+    """Lists of recorded work. A copy or kernel keeps its addresses and arguments."""
+
+    def __init__(self, cuda: SimulatedCuda) -> None:
+        self._cuda = cuda
+
+    def begin(self, stream: Stream) -> None:
+        """Record from now on."""
+        self._cuda.check_current()
+        self._cuda.recorded = []
+
+    def end(self, stream: Stream) -> list[Callable[[], None]]:
+        """All that was queued meanwhile."""
+        self._cuda.check_current()
+        assert self._cuda.recorded is not None
+        work, self._cuda.recorded = self._cuda.recorded, None
+        self._cuda.calls["graphs"] += 1
+        return work
+
+    def launch(self, ready: list[Callable[[], None]], stream: Stream) -> None:
+        """Queue all of it, as one launch."""
+        self._cuda.check_current()
+        self._cuda.calls["graph launch"] += 1
+        for work in ready:
+            self._cuda.queue(work)
+
+    def destroy(self, ready: list[Callable[[], None]]) -> None:
+        """After what is queued, as the driver does."""
+        self._cuda.check_current()
+        self._cuda.calls["graphs"] -= 1
+
+
+@final
 class SimulatedCuda:
     """One simulated GPU with ``memory_size`` bytes, in place of the module ``pycuda.driver``.
 
@@ -209,6 +242,7 @@ class SimulatedCuda:
         self.queued = 0  # works queued so far; ``_done`` of them have run
         self._done = 0
         self._work: deque[Callable[[], None]] = deque()
+        self.recorded: list[Callable[[], None]] | None = None  # while a graph is recorded
         self._faults: dict[str, Exception] = {}
         self._sticky: Exception | None = None
         self._local = threading.local()
@@ -271,14 +305,23 @@ class SimulatedCuda:
     # --- work ----------------------------------------------------------------------------------
 
     def queue(self, work: Callable[[], None]) -> None:
-        """Run it later."""
+        """Run it later, or record it."""
+        if self.recorded is not None:
+            self.recorded.append(work)
+            return
         self._work.append(work)
         self.queued += 1
         if len(self._work) > MOST_QUEUED:
             self.drain(self.queued - MOST_QUEUED // 2)
 
+    def Graphs(self) -> SimulatedGraphs:
+        """In place of :class:`polyback_cuda.graphs.Graphs`."""
+        return SimulatedGraphs(self)
+
     def drain(self, mark: int | None = None) -> None:
         """Run what was queued, up to ``mark``; a fault makes the context useless."""
+        if self.recorded is not None:
+            raise LogicError("operation not permitted when stream is capturing")
         until = self.queued if mark is None else mark
         with _ONE_AT_A_TIME:
             while self._done < until and self._work:
