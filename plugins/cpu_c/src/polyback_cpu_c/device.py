@@ -1,4 +1,4 @@
-"""The device: claims, memory, and launches of the C library's three families of kernels."""
+"""The device: launches of programs, reductions, products and moves of the C library."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from math import prod
 from typing import Any, Final, Literal, final
 
 from polyback.config import Config
-from polyback.device import Caps, Device, Operand
+from polyback.device import Operand
 from polyback.dtype import DType
-from polyback.errors import DeviceClosed, InvalidArgument, UnsupportedOp
-from polyback.features import MemoryStats
+from polyback.errors import InvalidArgument, UnsupportedOp
 from polyback.program import Number, Program, copy_program, fill_program
 from polyback.scalar import Reduction
 from polyback_cpu_c import driver
 from polyback_cpu_c.batches import collapse, starts
-from polyback_cpu_c.claims import claims
 from polyback_cpu_c.compiler import Compiler, Plan
 from polyback_cpu_c.indexing import DTYPE_NUMBERS, SCATTER_MODES, index_call
 from polyback_cpu_c.lanewise import Lanewise
@@ -25,7 +23,6 @@ from polyback_cpu_c.operands import address, collect, complete, mismatch, pack_c
 from polyback_cpu_c.reduction import ReducePlan, arrange, views_of_result
 from polyback_cpu_c.windowed import Windowed
 
-ADDRESSABLE: Final = 1 << 63  # bytes
 MOST_PROGRAMS: Final = 4096  # compiled ones that are kept
 AT_ONCE: Final = 1 << 28  # elements between two chances for Ctrl-C
 _NONE: Final[frozenset[int]] = frozenset()
@@ -35,96 +32,15 @@ _POINTERS: Final = struct.Struct("=3Q")
 
 
 @final
-class CpuBuffer:
-    """Memory of this device. ``address`` is None once it is freed."""
-
-    __slots__ = ("address", "nbytes", "owner")
-
-    def __init__(self, address: int, nbytes: int, owner: Any = None) -> None:
-        self.address: Any = address
-        self.nbytes = nbytes
-        self.owner = owner  # whose memory it is, if not ours
-
-
-@final
-class CpuDevice(Lanewise, Windowed, Device):
+class CpuDevice(Lanewise, Windowed):
     """All cores of this machine."""
 
     def __init__(self, config: Config) -> None:
-        self._isa = driver.open_isa(config.isa)
-        self._caps = claims(driver.OPS, driver.REDUCES)
+        super().__init__(config)
         self._plans: dict[Program, Plan] = {}
         # By id, ten times faster than comparing programs; kept alive, so that no id comes twice.
         self._recent: dict[int, tuple[Program, Plan]] = {}
         self._reducers: dict[Program, Plan] = {}
-        self._live: set[int] = set()
-        self._closed = False
-        driver.set_threads(config.threads)
-        driver.set_memory_limit(config.memory_limit)
-
-    @property
-    def caps(self) -> Caps:
-        return self._caps
-
-    @property
-    def isa(self) -> str:
-        """The instruction set in use: ``portable``, ``avx2`` or ``avx512``."""
-        return driver.isa_name(self._isa)
-
-    # --- memory --------------------------------------------------------------------------------
-
-    def allocate(self, nbytes: int) -> CpuBuffer:
-        if self._closed:
-            self._check_open()
-        address = driver.alloc(nbytes) if nbytes < ADDRESSABLE else 0
-        if not address:
-            raise driver.out_of_memory("cpu_c", nbytes)
-        self._live.add(address)
-        return CpuBuffer(address, nbytes)
-
-    def free(self, buffer: CpuBuffer) -> None:
-        address, buffer.address = buffer.address, None
-        if buffer.owner is not None:
-            buffer.owner = None
-        elif address in self._live:  # not after close(), nor the second time
-            self._live.discard(address)
-            driver.free(address)
-
-    def upload(self, buffer: CpuBuffer, offset: int, source: memoryview) -> None:
-        self._check_open()
-        driver.upload(within(buffer, offset, source.nbytes), source)
-
-    def download(self, buffer: CpuBuffer, offset: int, target: memoryview) -> None:
-        self._check_open()
-        driver.download(within(buffer, offset, target.nbytes), target)
-
-    def synchronize(self) -> None:
-        self._check_open()
-
-    def close(self) -> None:
-        self._closed = True
-        while self._live:
-            driver.free(self._live.pop())
-
-    def memory_stats(self) -> MemoryStats:
-        """Feature. All devices of this backend share one allocator."""
-        self._check_open()
-        return driver.memory_stats()
-
-    def trim(self) -> None:
-        """Feature ``memory_stats``."""
-        self._check_open()
-        driver.trim()
-
-    def host_view(self, buffer: CpuBuffer) -> memoryview:
-        """Feature."""
-        self._check_open()
-        return driver.host_view(within(buffer, 0, 0), buffer.nbytes)
-
-    def adopt(self, memory: memoryview) -> CpuBuffer:
-        """Feature."""
-        self._check_open()
-        return CpuBuffer(*driver.memory_of(memory), memory)
 
     # --- programs ------------------------------------------------------------------------------
 
@@ -340,18 +256,3 @@ class CpuDevice(Lanewise, Windowed, Device):
         dtype = DTYPE_NUMBERS[x.dtype.code]
         status = driver.scatter(self._isa, dtype, x.dtype.itemsize, number, op, spec, pointers)
         driver.check(status, "scatter")
-
-    def _check_open(self) -> None:
-        if self._closed:
-            raise DeviceClosed("[cpu_c] the device is closed; open it again")
-
-
-def within(buffer: CpuBuffer, offset: int, nbytes: int) -> int:
-    """The address of byte ``offset``, if ``nbytes`` fit there. Raises InvalidArgument."""
-    if buffer.address is None:
-        raise InvalidArgument("[cpu_c] the buffer has been freed")
-    if offset < 0 or offset + nbytes > buffer.nbytes:
-        raise InvalidArgument(
-            f"[cpu_c] bytes [{offset}, {offset + nbytes}) are outside a buffer of {buffer.nbytes}"
-        )
-    return int(buffer.address + offset)

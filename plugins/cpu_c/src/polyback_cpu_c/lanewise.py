@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from polyback.device import Caps, Operand
+from polyback.device import Operand
 from polyback.dtype import int64
 from polyback.errors import UnsupportedOp
 from polyback.feature_check import (
@@ -15,17 +15,12 @@ from polyback.scalar import Reduction
 from polyback_cpu_c import driver
 from polyback_cpu_c.indexing import DTYPE_NUMBERS
 from polyback_cpu_c.lanes import lanes_of
+from polyback_cpu_c.memory import Opened
 from polyback_cpu_c.operands import mismatch
 
 
-class Lanewise:
+class Lanewise(Opened):
     """A part of the device."""
-
-    _isa: int
-    _caps: Caps
-
-    def _check_open(self) -> None:
-        raise NotImplementedError
 
     def argsort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
         """Feature."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from polyback.device import Caps, Operand
+from polyback.device import Operand
 from polyback.feature_check import check_conv2d, check_pool2d
 from polyback.features import Window
 from polyback.scalar import MAX, Reduction
 from polyback_cpu_c import driver
 from polyback_cpu_c.indexing import DTYPE_NUMBERS
+from polyback_cpu_c.memory import Opened
 from polyback_cpu_c.operands import address
 
 _CONV: Final = struct.Struct("=28q")
@@ -19,14 +20,8 @@ _POINTERS: Final = struct.Struct("=3Q")
 _RESULT, _INPUT, _WEIGHT = range(3)  # enum pb_conv_kind
 
 
-class Windowed:
+class Windowed(Opened):
     """A part of the device."""
-
-    _isa: int
-    _caps: Caps
-
-    def _check_open(self) -> None:
-        raise NotImplementedError
 
     def conv2d(self, out: Operand, x: Operand, w: Operand, window: Window, groups: int) -> None:
         """Feature."""
