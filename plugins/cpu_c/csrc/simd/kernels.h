@@ -20,12 +20,14 @@
  * is read before it is written.  (`restrict` would forbid out == in.) */
 #define EACH_ALONE _Pragma("GCC ivdep")
 
+#define INLINE static inline __attribute__((always_inline))
+
 /* A loop over lanes that is vectorised as it stands: unrolled first, selects become branches. */
 #define LANES(count) EACH_ALONE _Pragma("GCC unroll 1") for (int j = 0; j < (count); j++)
 
 enum {
     PATCH_BLOCK = 256,
-    FOLD_LANES = 128,
+    FOLD_LANES = 128, FOLD_AHEAD = 4096, /* bytes */
     TOTAL_LANES = 32, CHAIN = 512, /* scan.inc: four chains of f32 are 8 KB */
     PLACE_LANES = 64, PLACE_BLOCK = 2048, PLACE_ROWS = 127, /* place.inc */
     ROW_LANES = 32, ROW_BLOCK = 1024, ROW_GROUP = 16, /* rows.inc */
