@@ -73,8 +73,8 @@ def loop(name: str, result: DType, operands: list[DType], text: str) -> str:
 
 
 def patched_loop(name: str, dtype: DType, function: str) -> str:
-    """A function whose vector form leaves few elements to a scalar one (see the math headers).
-    The block goes through ``part`` because the output may be the input."""
+    """A function whose fast form leaves few elements to another one (see the math headers). A block
+    that has some goes through ``part``, because the output may be the input."""
     return f"""\
 void OP({name})(int64_t n, void *out, const void *const *in)
 {{
@@ -82,12 +82,18 @@ void OP({name})(int64_t n, void *out, const void *const *in)
     {C_TYPES[dtype.code]} *y = out, part[PATCH_BLOCK];
     for (int64_t start = 0; start < n; start += PATCH_BLOCK, x += PATCH_BLOCK, y += PATCH_BLOCK) {{
         int64_t length = n - start < PATCH_BLOCK ? n - start : PATCH_BLOCK;
-        int any = 0;
-        for (int64_t i = 0; i < length; i++) {{
-            part[i] = {function}_fast(x[i]);
+        uint8_t any = 0;
+        for (int64_t i = 0; i < length; i++)
             any |= {function}_needs_patch(x[i]);
+        if (!any) {{
+            EACH_ALONE
+            for (int64_t i = 0; i < length; i++)
+                y[i] = {function}_fast(x[i]);
+            continue;
         }}
-        for (int64_t i = 0; any && i < length; i++)
+        for (int64_t i = 0; i < length; i++)
+            part[i] = {function}_fast(x[i]);
+        for (int64_t i = 0; i < length; i++)
             if ({function}_needs_patch(x[i]))
                 part[i] = {function}_patch(x[i]);
         memcpy(y, part, (size_t)length * sizeof *y);

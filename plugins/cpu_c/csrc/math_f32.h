@@ -80,12 +80,32 @@ static inline float pb_exp_core_f32(float c, float *kd)
     return PB_FMA_F32(r * r, pb_exp_poly_f32(r), r);
 }
 
+/* Functions with a _fast half are cheaper where no result is subnormal or overflows; loops look
+ * whether any element needs the other half (generate.py).  Both give the same bits where both hold. */
+#define PB_EXP_LIMIT_F32 87.0f   /* e^-87 > 2^-126, e^87 < 2^128 */
+static inline uint8_t pb_exp_f32_needs_patch(float x)
+{
+    return (uint8_t)((pb_bits_f32(PB_EXP_LIMIT_F32) - (pb_bits_f32(x) & ~PB_SIGN_F32)) >> 31);
+}
+
+static inline float pb_exp_f32_fast(float x)
+{
+    float kd, t = pb_exp_core_f32(x, &kd);
+    float s = pb_from_bits_f32((pb_bits_f32(kd) << 23) + 0x3f800000u);
+    return PB_FMA_F32(s, t, s);   /* NaN stays: simd/rows.inc relies on it */
+}
+
 static inline float pb_exp_f32(float x)
 {
     float c = x < -104.0f ? -104.0f : x;   /* e^-104 < 2^-150: rounds to 0; NaN passes */
     c = c > 89.0f ? 89.0f : c;             /* e^89 overflows */
     float kd, t = pb_exp_core_f32(c, &kd);
     return pb_scale_f32(1.0f + t, kd);
+}
+
+static inline float pb_exp_f32_patch(float x)
+{
+    return pb_exp_f32(x);
 }
 
 /* As pb_expm1_f64: units of 2^(n-1), the leading sum made exact by Fast2Sum. */
@@ -159,7 +179,9 @@ static inline float pb_log1p_f32(float x)
     return x == -1.0f ? -PB_INF_F32 : y;
 }
 
-/* x + x^3 P(x^2) below 0.625 (minimax degree 5, 2^-32.6), else 1 - 2 / (e^(2|x|) + 1). */
+/* x + x^3 P(x^2) below 0.625 (minimax degree 5, 2^-32.6), else 1 - 2 / (e^(2|x|) + 1), where e^c may
+ * be coarser than pb_exp_core_f32's: an error of d takes the result off by 2 d / e^(2|x|) at most.  So
+ * ln 2 is one float (n roundings of it come with e^-c = 2^-n) and e^r - 1 minimax degree 6, 2^-28.2. */
 static inline float pb_tanh_f32(float x)
 {
     float a = pb_abs_f32(x), z = x * x;
@@ -171,23 +193,50 @@ static inline float pb_tanh_f32(float x)
     p = PB_FMA_F32(p, z, -0x1.555554p-2f);
     float near = PB_FMA_F32(a * z, p, a);
     float c = a > 10.0f ? 20.0f : a + a;   /* 1 - tanh(10) < 2^-27 */
-    float kd, t = pb_exp_core_f32(c, &kd);
+    float kd = PB_FMA_F32(c, PB_LOG2E_F32, PB_MAGIC_F32);
+    float r = PB_FMA_F32(kd - PB_MAGIC_F32, -0x1.62e430p-1f, c), q = 0x1.6a2040p-10f;
+    q = PB_FMA_F32(q, r, 0x1.123c44p-7f);
+    q = PB_FMA_F32(q, r, 0x1.555900p-5f);
+    q = PB_FMA_F32(q, r, 0x1.55548ep-3f);
+    q = PB_FMA_F32(q, r, 0x1.fffffcp-2f);
     float s = pb_from_bits_f32((pb_bits_f32(kd) << 23) + 0x3f800000u);
-    float e = PB_FMA_F32(s, t, s);
+    float e = PB_FMA_F32(s, PB_FMA_F32(r * r, q, r), s);
     float far = 1.0f - 2.0f / (e + 1.0f);
     return pb_with_sign_f32(a < 0.625f ? near : far, x);
 }
 
-/* e^-|x| never overflows; below zero it is also the numerator, so no digits are lost.  The
- * quotient is corrected for what e and 1 + e dropped (2.01 ULP without). */
+/* From 2^n (1 + t) = e^-|x|, which never overflows: e, and el for what e dropped.  Below zero e is
+ * also the numerator, so no digits are lost.  The quotient is corrected for what e and 1 + e dropped
+ * (2.01 ULP without). */
+static inline float pb_sigmoid_of_f32(float x, float e, float el)
+{
+    float d = 1.0f + e, dl = ((1.0f - d) + e) + el;
+    float q = (x < 0.0f ? e : 1.0f) / d, inverse = x < 0.0f ? 1.0f - q : q;
+    return q + ((x < 0.0f ? el : 0.0f) - q * dl) * inverse;
+}
+
+static inline uint8_t pb_sigmoid_f32_needs_patch(float x)
+{
+    return pb_exp_f32_needs_patch(x);
+}
+
+static inline float pb_sigmoid_f32_fast(float x)
+{
+    float kd, t = pb_exp_core_f32(-pb_abs_f32(x), &kd), p = 1.0f + t;
+    float s = pb_from_bits_f32((pb_bits_f32(kd) << 23) + 0x3f800000u);
+    return pb_sigmoid_of_f32(x, p * s, ((1.0f - p) + t) * s);
+}
+
 static inline float pb_sigmoid_f32(float x)
 {
     float a = pb_abs_f32(x);
     float kd, t = pb_exp_core_f32(a > 104.0f ? -104.0f : -a, &kd), p = 1.0f + t;
-    float e = pb_scale_f32(p, kd), el = pb_scale_f32((1.0f - p) + t, kd);
-    float d = 1.0f + e, dl = ((1.0f - d) + e) + el;
-    float q = (x < 0.0f ? e : 1.0f) / d, inverse = x < 0.0f ? 1.0f - q : q;
-    return q + ((x < 0.0f ? el : 0.0f) - q * dl) * inverse;
+    return pb_sigmoid_of_f32(x, pb_scale_f32(p, kd), pb_scale_f32((1.0f - p) + t, kd));
+}
+
+static inline float pb_sigmoid_f32_patch(float x)
+{
+    return pb_sigmoid_f32(x);
 }
 
 #include "math_cold_f32.h"

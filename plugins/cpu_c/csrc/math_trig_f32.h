@@ -158,15 +158,66 @@ static inline float pb_sincos_f32(float x, uint64_t quadrant)
     return (float)pb_from_bits_f64(bits ^ ((q & 2) << 62));
 }
 
+/* Below 2^24 the table's first row serves, and half turns do instead of quadrants:
+ * sin(x) = (-1)^n sin(pi f) with x / pi = n + f.  sin(pi f) is minimax on |f| <= 0.5045, 2^-35.3. */
+static inline double pb_sin_half_turn_f32(double f, double kd)
+{
+    double z = f * f, s = -0x1.cbcaff8ea21e5p-8;
+    s = PB_FMA_F64(s, z, 0x1.500c234788aa4p-4);
+    s = PB_FMA_F64(s, z, -0x1.32d0f934a0d3bp-1);
+    s = PB_FMA_F64(s, z, 0x1.466bbf402bda9p+1);
+    s = PB_FMA_F64(s, z, -0x1.4abbce4d3fd93p+2);
+    s = PB_FMA_F64(s, z, 0x1.921fb54419ff9p+1) * f;
+    return pb_from_bits_f64(pb_bits_f64(s) ^ (pb_bits_f64(kd) << 63));
+}
+
+#define PB_ONE_OVER_PI_HEAD 0x1.45f306d000000p-2   /* 29 bits: times a float it is exact */
+#define PB_ONE_OVER_PI_TAIL 0x1.9391054a7f09dp-31
+
+static inline uint8_t pb_sin_f32_needs_patch(float x)
+{
+    return (uint8_t)((0x4b7fffffu - (pb_bits_f32(x) & ~PB_SIGN_F32)) >> 31);
+}
+
+static inline uint8_t pb_cos_f32_needs_patch(float x)
+{
+    return pb_sin_f32_needs_patch(x);
+}
+
+static inline float pb_sin_f32_fast(float x)
+{
+    double u = x, kd = PB_FMA_F64(u, PB_ONE_OVER_PI_HEAD, PB_MAGIC_F64), n = kd - PB_MAGIC_F64;
+    double f = PB_FMA_F64(u, PB_ONE_OVER_PI_HEAD, -n) + u * PB_ONE_OVER_PI_TAIL;
+    return (float)pb_sin_half_turn_f32(f, kd);
+}
+
+/* cos(x) = sin(x + pi/2) */
+static inline float pb_cos_f32_fast(float x)
+{
+    double u = x, kd = PB_FMA_F64(u, PB_ONE_OVER_PI_HEAD, 0.5) + PB_MAGIC_F64;
+    double n = (kd - PB_MAGIC_F64) - 0.5;
+    double f = PB_FMA_F64(u, PB_ONE_OVER_PI_HEAD, -n) + u * PB_ONE_OVER_PI_TAIL;
+    return (float)pb_sin_half_turn_f32(f, kd);
+}
+
+static inline float pb_sin_f32_patch(float x)
+{
+    return pb_sincos_f32(x, 0);
+}
+
+static inline float pb_cos_f32_patch(float x)
+{
+    return pb_sincos_f32(x, 1);
+}
+
 static inline float pb_sin_f32(float x)
 {
-    float y = pb_sincos_f32(x, 0);
-    return x == 0.0f ? x : y;
+    return pb_sin_f32_needs_patch(x) ? pb_sin_f32_patch(x) : pb_sin_f32_fast(x);
 }
 
 static inline float pb_cos_f32(float x)
 {
-    return pb_sincos_f32(x, 1);
+    return pb_cos_f32_needs_patch(x) ? pb_cos_f32_patch(x) : pb_cos_f32_fast(x);
 }
 
 /* tan = s/c in even quadrants, -c/s in odd ones. */

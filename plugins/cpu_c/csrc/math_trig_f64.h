@@ -3,11 +3,8 @@
  * pb_sin_f64 and pb_cos_f64 are right for every argument.  For loops they come in two halves:
  * pb_<f>_f64_fast vectorises, and is right (to 1 ULP, special values included) wherever
  * pb_<f>_f64_needs_patch is 0; the other elements are computed again by pb_<f>_f64_patch, one
- * at a time.  Only finite |x| >= 2^20 needs that, so a block normally has no such element:
- *     uint8_t any = 0; for (i...) { out[i] = fast(a[i]); any |= needs_patch(a[i]); }
- *     if (any) for (i...) if (needs_patch(a[i])) out[i] = patch(a[i]);
- * (with out == a keep a copy of the block; `any` as uint8_t: GCC 12 vectorises the first loop for
- * SSE2 with that, not with int).
+ * at a time (generate.py).  Only finite |x| >= 2^20 needs that, so a block normally has no such
+ * element.
  * PB_PATCHED_F64(X) lists the functions with such a triple.
  */
 #ifndef PB_MATH_TRIG_F64_H

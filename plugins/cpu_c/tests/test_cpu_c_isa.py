@@ -11,7 +11,7 @@ import pytest
 from cpu_c_lab import open_device, product, reduced, run, sum_bound, supported_isas
 
 from polyback import scalar
-from polyback.dtype import DTYPES, bool_
+from polyback.dtype import DTYPES, bool_, dtype_of
 from polyback.errors import InvalidArgument
 from polyback.program import Input, Instr, Program
 from polyback.scalar import REDUCTIONS, SUM, TABLE
@@ -146,3 +146,23 @@ def test_forced_by_the_environment(isa):
 def test_unknown_isa_is_refused():
     with pytest.raises(InvalidArgument, match="sse9"):
         open_device(isa="sse9")
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("row", [scalar.EXP, scalar.SIGMOID, scalar.SIN, scalar.COS], ids=str)
+def test_an_element_does_not_depend_on_its_neighbours(row, isa):
+    """A block with elements that the fast form cannot compute, and the same block without them."""
+    rng = np.random.default_rng(5)
+    x = rng.uniform(-80, 80, 1000).astype(np.float32)
+    bits = rng.integers(0x7F800001, 0x7FFFFFFF, 200, np.uint32)  # NaN of every kind
+    far = np.float32([np.inf, -np.inf, -1e9, 1e30, -100, 88.9] * 5)
+    odd = np.concatenate([bits.view(np.float32), far])
+    mixed = x.copy()
+    places = rng.permutation(1000)[: odd.size]
+    mixed[places] = odd
+    device, program = open_device(isa=isa), row_program(row, dtype_of(np.float32))
+    plain, got = run(device, program, x)[0], run(device, program, mixed)[0]
+    others = np.setdiff1d(np.arange(1000), places)
+    np.testing.assert_array_equal(got[others], plain[others])
+    undefined = np.isnan if row in (scalar.EXP, scalar.SIGMOID) else lambda v: ~np.isfinite(v)
+    np.testing.assert_array_equal(np.isnan(got), undefined(mixed))
