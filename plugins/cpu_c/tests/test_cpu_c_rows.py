@@ -59,3 +59,22 @@ def test_same_bits_for_any_number_of_threads(shape):
         mine += [get(device, out) for out in outs]
         results.append(b"".join(a.tobytes() for a in mine))
     assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("n", [31, 64, 1500])
+def test_softmax_of_lanes_near_and_far(n, isa):
+    """A lane whose elements are all within reach of the fast exponential, and lanes of which some
+    are masked, subnormal in the result, infinite or NaN of any kind."""
+    rng = np.random.default_rng(n)
+    x = rng.standard_normal((220, n)).astype(np.float32)
+    x[1, ::3], x[2, ::5], x[3, 7], x[4] = -np.inf, -95, -1e9, np.linspace(0, -86.9, n)
+    x[5, 11], x[6] = np.inf, -np.inf
+    for row in range(20, 220):
+        x[row, row % n] = np.uint32(rng.integers(0x7F800001, 0x7FFFFFFF)).view(np.float32)
+    device = open_device(isa=isa)
+    for log in (False, True):
+        got = softmax(device, put(device, x), x, 1, log)
+        assert np.isnan(got[[5, 6, *range(20, 220)]]).all()
+        want = wanted(x[[*range(5), *range(7, 20)]], 1, log)
+        np.testing.assert_allclose(got[[*range(5), *range(7, 20)]], want, rtol=2e-5, atol=1e-44)

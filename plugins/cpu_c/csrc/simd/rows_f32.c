@@ -6,5 +6,7 @@
 #define TYPE float
 #define MATH(name) MATH_##name
 #define MATH_exp pb_exp_f32
+#define MATH_exp_fast pb_exp_f32_fast
+#define MATH_EXP_LIMIT PB_EXP_LIMIT_F32
 #define MATH_INF PB_INF_F32
 #include "rows.inc"
