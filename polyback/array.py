@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, final
 
 import numpy as np
@@ -117,7 +118,8 @@ class Array:
     def numpy(self) -> np.ndarray[Any, Any]:
         """A copy as a NumPy array of the same type."""
         source = self.contiguous()
-        result = _host_room(self.shape, self.dtype)
+        with host_room("numpy", self.shape, self.dtype):
+            result = np.empty(self.shape, self.dtype.numpy)
         if result.size:
             offset = source.view.offset * self.dtype.itemsize
             target = result.reshape(-1).view(np.uint8)
@@ -151,12 +153,14 @@ class Array:
         storage.version += 1
 
 
-def _host_room(shape: Shape, dtype: DType) -> np.ndarray[Any, Any]:
+@contextmanager
+def host_room(op: str, shape: Shape, dtype: DType) -> Iterator[None]:
+    """Inside, NumPy makes an array of this shape and type: raises OutOfMemory where it cannot."""
     try:
-        return np.empty(shape, dtype.numpy)
+        yield
     except (MemoryError, ValueError):  # NumPy's answer to what it cannot even address
         raise OutOfMemory(
-            f"[numpy] out of memory: the host has no room for {shape} {dtype}",
+            f"[{op}] out of memory: the host has no room for {shape} {dtype}",
             requested=math.prod(shape) * dtype.itemsize,
         ) from None
 

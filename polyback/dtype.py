@@ -147,7 +147,7 @@ def dtype_of(spec: Any) -> DType:
         if spec is None:  # NumPy would say float64
             raise TypeError
         return _from_numpy(np.dtype(spec))
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # ValueError: a tensor, a string like "ij->ji"
         if isinstance(error, DTypeError):
             raise
         raise DTypeError(

@@ -49,6 +49,7 @@ SHAPES: dict[str, Case] = {
     "vecdot axes": (lambda: pb.vecdot(f(2, 2), f(2), axis=0), SHAPE, r"\[vecdot\] sizes along axis 0"),
     "outer": (lambda: pb.outer(f(2, 2), f(2)), SHAPE, r"\[outer\] got \(2, 2\) and \(2,\); want two"),
     "tensordot": (lambda: pb.tensordot(f(2, 3), f(4, 5), axes=1), SHAPE, r"\[tensordot\] axes .* differ in"),
+    "tensordot pair": (lambda: pb.tensordot(f(2), f(2), axes=(0, 0.5)), BAD, r"\[tensordot\] axes \(0, 0\.5\); want a number"),
     "concat": (lambda: pb.concat([f(2, 3), f(2, 4)]), SHAPE,
         r"\[concat\] shapes \(2, 3\), \(2, 4\) differ outside axis 0"),
     "concat ndim": (lambda: pb.concat([f(2), f(2, 1)]), SHAPE, r"\[concat\] shapes \(2,\), \(2, 1\) differ"),
@@ -90,6 +91,12 @@ SHAPES: dict[str, Case] = {
 TYPES: dict[str, Case] = {
     "unknown name": (lambda: pb.zeros(1, dtype="float31"), DTYPE, r"\[dtype\] 'float31' names no type; want one of bool"),
     "astype(None)": (lambda: f(1).astype(None), DTYPE, r"\[dtype\] None names no type"),
+    "a tensor for a type": (lambda: f(1).astype(f(2)), DTYPE, r"\[dtype\] tensor.* names no type"),
+    "odd text for a type": (lambda: f(1).astype("ij->ji"), DTYPE, r"\[dtype\] 'ij->ji' names no type"),
+    "logic of a list": (lambda: pb.logical_and(f(2), [0, 0]), DTYPE, r"\[logical_and\] got list; want tensors and numbers"),
+    "logic of an array": (lambda: pb.logical_or(np.ones(2), f(2)), DTYPE, r"\[logical_or\] got ndarray; want tensors"),
+    "diff of None": (lambda: pb.diff(None), DTYPE, r"\[diff\] got NoneType; want a tensor"),
+    "linear of a list": (lambda: pb.nn.linear([1.0], f(1, 1)), DTYPE, r"\[linear\] got list; want a tensor"),
     "mixed signs": (lambda: f(1, dtype=pb.uint64) + f(1, dtype=pb.int8), DTYPE,
         r"\[promote\] (uint64 and int8|int8 and uint64) have no common integer type; convert one with astype"),
     "bool arithmetic": (lambda: f(1, dtype=pb.bool) + f(1, dtype=pb.bool), DTYPE, r"\[add\] does not take bool; want one of .*astype"),
@@ -240,6 +247,8 @@ def test_a_huge_allocation_fails_with_what_was_requested_and_nothing_breaks(
     assert caught.value.requested == 4 * int(np.prod(shape, dtype=object))
     assert (pb.ones(3, device=device) + 1).tolist() == [2.0] * 3
     wide = pb.broadcast_to(pb.ones(1, device=device), (2**45,))
+    with pytest.raises(pb.OutOfMemory, match=r"\[linspace\]"):
+        pb.linspace(0.0, 1.0, 2**50, device=device)
     with pytest.raises(pb.OutOfMemory):
         (wide * 2).numpy()
     assert (pb.ones(3, device=device) + 1).tolist() == [2.0] * 3

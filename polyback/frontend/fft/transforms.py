@@ -55,7 +55,7 @@ def _one(n: int | None) -> Sizes:
 
 def _checked(op: str, x: Tensor, norm: str) -> None:
     check_tensors(op, x)
-    if norm not in OTHER_NORM:
+    if not isinstance(norm, str) or norm not in OTHER_NORM:
         raise InvalidArgument(f"[{op}] norm={norm!r}; want 'backward', 'ortho' or 'forward'")
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from polyback import scalar
 from polyback.dtype import bool_
 from polyback.frontend.checks import check_tensors
-from polyback.frontend.functions.elementwise import apply, cast
+from polyback.frontend.functions.elementwise import NUMBERS, apply, cast
 from polyback.frontend.tensor import Tensor
 
 
@@ -205,5 +207,7 @@ def bitwise_right_shift(x1: Any, x2: Any, /) -> Tensor:
 
 
 def _bool(x: Any) -> Any:
-    """Anything but bool becomes ``x != 0``."""
-    return cast(x, bool_) if isinstance(x, Tensor) else bool(x)
+    """Tensors and numbers become ``x != 0``; for anything else ``apply`` has an error."""
+    if isinstance(x, Tensor):
+        return cast(x, bool_)
+    return bool(x) if isinstance(x, (*NUMBERS, np.generic)) else x

@@ -28,7 +28,7 @@ def diff(
     >>> pb.diff(pb.asarray([1, 4, 9])).tolist()
     [3, 5]
     """
-    check_tensors("diff", *(t for t in (prepend, x, append) if t is not None))
+    check_tensors("diff", x, *(t for t in (prepend, append) if t is not None))
     if n < 0:
         raise InvalidArgument(f"[diff] n={n}; want 0 or more")
     spot = normalize_axis(axis, x.ndim, "diff")

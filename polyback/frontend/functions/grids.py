@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from polyback import array
+from polyback.array import host_room
 from polyback.dtype import (
     DEFAULT_COMPLEX,
     DEFAULT_FLOAT,
@@ -123,8 +124,10 @@ def linspace(
     is_complex = isinstance(start, complex) or isinstance(stop, complex)
     target = dtype_of(dtype or (DEFAULT_COMPLEX if is_complex else DEFAULT_FLOAT))
     part = 0.5 if max(abs(start), abs(stop)) > 1e300 else 1.0  # the distance must not overflow
-    values = np.linspace(start * part, stop * part, num, endpoint=endpoint) / part
-    return asarray(np.floor(values) if target.is_integer else values, dtype=target, device=device)
+    with host_room("linspace", (int(num),), target):
+        values = np.linspace(start * part, stop * part, num, endpoint=endpoint) / part
+        values = np.floor(values) if target.is_integer else values
+    return asarray(values, dtype=target, device=device)
 
 
 def eye(

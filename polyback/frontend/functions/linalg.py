@@ -18,7 +18,7 @@ from polyback.frontend.functions.rounding import conj
 from polyback.frontend.functions.shape import matrix_transpose, permute_dims, reshape
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
-from polyback.view import broadcast_shapes, normalize_axis
+from polyback.view import broadcast_shapes, integers, normalize_axis
 
 
 @final
@@ -123,8 +123,12 @@ def _contracted(x1: Tensor, x2: Tensor, axes: Any) -> tuple[list[int], list[int]
         if not 0 <= axes <= min(x1.ndim, x2.ndim):
             raise InvalidArgument(f"[tensordot] {axes} axes of {x1.shape} and {x2.shape}")
         return list(range(x1.ndim - axes, x1.ndim)), list(range(axes))
-    left = [normalize_axis(a, x1.ndim, "tensordot") for a in axes[0]]
-    right = [normalize_axis(a, x2.ndim, "tensordot") for a in axes[1]]
+    try:
+        first, second = (integers(part) for part in axes)
+    except (TypeError, ValueError):
+        raise InvalidArgument(f"[tensordot] axes {axes!r}; want a number or two lists") from None
+    left = [normalize_axis(a, x1.ndim, "tensordot") for a in first]
+    right = [normalize_axis(a, x2.ndim, "tensordot") for a in second]
     if len(left) != len(right) or len(set(left)) != len(left) or len(set(right)) != len(right):
         raise InvalidArgument(f"[tensordot] axes {axes}: want as many for both, each one once")
     return left, right

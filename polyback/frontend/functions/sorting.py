@@ -42,7 +42,7 @@ def argsort(
     check_tensors("argsort", x)
     if x.dtype.kind == "complex":
         raise DTypeError("[argsort] complex numbers have no order; want abs(x) or real(x)")
-    return run(ArgSort(normalize_axis(axis, x.ndim, "argsort"), descending), x)
+    return run(ArgSort(normalize_axis(axis, x.ndim, "argsort"), bool(descending)), x)
 
 
 def sort(x: Tensor, /, *, axis: int = -1, descending: bool = False, stable: bool = True) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any, final
 
 from polyback.errors import InvalidArgument, ShapeError
 from polyback.frontend.autocast import lowered
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions import expand_dims, matmul, permute_dims, reshape, sum, transpose
 from polyback.frontend.functions.creation import Where
 from polyback.frontend.nn.module import Module
@@ -23,6 +24,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     >>> pb.nn.linear(pb.ones((1, 2)), pb.asarray([[1.0, 2.0]]), pb.asarray([0.5])).tolist()
     [[3.5]]
     """
+    check_tensors("linear", input, weight, *(() if bias is None else (bias,)))
     if not input.ndim or weight.ndim != 2 or input.shape[-1] != weight.shape[1]:
         want = weight.shape[1] if weight.ndim == 2 else "in"
         raise ShapeError(
