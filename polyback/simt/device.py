@@ -50,7 +50,7 @@ class SimtDevice(Device):
         self, name: str, caps: Caps, dialect: Dialect, machine: Machine, driver: Driver
     ) -> None:
         self._name, self._caps, self._driver = name, caps, driver
-        self._launcher = Launcher(dialect, machine, driver)
+        self._launcher = Launcher(caps, dialect, machine, driver)
         self._reducer = Reducer(self._launcher)
         self._multiplier = Multiplier(self._launcher, self._reducer)
         self._indexer = Indexer(self._launcher)
@@ -102,8 +102,8 @@ class SimtDevice(Device):
     def elementwise(
         self, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
     ) -> None:
-        self._check_open()
-        check_elementwise(self._caps, program, outs, ins)
+        if self._closed:
+            self._check_open()
         self._launcher.elementwise(program, outs, ins)
 
     def reduce(self, op: Reduction, out: Operand, x: Operand, axes: tuple[int, ...]) -> None:

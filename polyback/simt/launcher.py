@@ -1,8 +1,8 @@
 """Compiled kernels and tables of one device, kept, and elementwise launches through them.
 
 A *plan* is what one combination of program, shapes and strides needs: a compiled kernel, a grid and
-a table. Making one costs microseconds to milliseconds (a new program is compiled), using one a
-lookup.
+a table. Making one costs microseconds to milliseconds (a new program is compiled), using one two
+lookups.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, final
 
-from polyback.device import Operand
+from polyback.device import Caps, Operand
 from polyback.dtype import float32, float64
+from polyback.errors import UnsupportedOp
+from polyback.operand_check import check_elementwise
 from polyback.program import Input, Number, Program
 from polyback.simt.dialect import Dialect, carrier
 from polyback.simt.driver import Driver, Kernel, Triple
@@ -34,6 +36,7 @@ from polyback.simt.geometry import (
 from polyback.simt.lifting import lift, number_arguments
 
 MOST_PLANS: Final = 4096
+MOST_LAYOUTS: Final = 1024  # of one program
 # Elements from which a launch is worth a kernel of its own for its mix of dense, broadcast and
 # strided operands: compiling one takes as long as PoCL computes some ten million elements.
 SPECIAL_FROM: Final = 1 << 16
@@ -51,18 +54,38 @@ class Plan:
 
     compiled: Any
     groups: Triple
-    tail: tuple[Any, ...]  # n, span, table
-    alias: tuple[int, ...]
+    tail: list[Any]  # n, span, table
+
+
+@final
+class Code:
+    """What all launches of a program share. ``inputs``: their types, and which are numbers;
+    ``constants``: the arguments that its constants became."""
+
+    __slots__ = ("constants", "inputs", "outputs", "plans", "program")
+
+    def __init__(self, given: Program) -> None:
+        self.program, constants = lift(given)
+        self.inputs = [(x.dtype, x.scalar) for x in given.inputs]
+        self.outputs = [given.dtypes[number] for number in given.outputs]
+        lifted = self.program.inputs[len(given.inputs) :]
+        self.constants: list[Any] = []
+        for value, x in zip(constants, lifted, strict=True):
+            self.constants += number_arguments(value, x.dtype)
+        self.plans: dict[tuple[Any, ...], Plan] = {}
 
 
 @final
 class Launcher:
     """Compiles and launches kernels of one device."""
 
-    def __init__(self, dialect: Dialect, machine: Machine, driver: Driver) -> None:
-        self.dialect, self.machine, self.driver = dialect, machine, driver
+    def __init__(self, caps: Caps, dialect: Dialect, machine: Machine, driver: Driver) -> None:
+        self.caps, self.dialect, self.machine, self.driver = caps, dialect, machine, driver
+        self._alignment = STREAM_ALIGNMENT if machine.is_cpu else PACK_BYTES
         self._compiled: dict[Any, Any] = {}
-        self._plans: dict[Any, Plan] = {}
+        self._codes: dict[int, Code] = {}  # by id, far faster than comparing programs
+        self._equal: dict[Program, Code] = {}
+        self._kept: list[Program] = []
         self._tables: dict[tuple[int, ...], Any] = {}
         self._lock = threading.RLock()
 
@@ -91,7 +114,9 @@ class Launcher:
     def forget(self) -> None:
         """Drop everything, before the device closes."""
         self._compiled.clear()
-        self._plans.clear()
+        self._codes.clear()
+        self._equal.clear()
+        self._kept.clear()
         self._tables.clear()
 
     # --- elementwise ---------------------------------------------------------------------------
@@ -99,39 +124,85 @@ class Launcher:
     def elementwise(
         self, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
     ) -> None:
-        """Launch a checked program; nothing happens for empty shapes."""
-        if outs[0].view.size == 0:
-            return
-        program, constants = lift(program)
-        ins = (*ins, *constants)
-        arrays = [x for x in ins if isinstance(x, Operand)]
-        alias = aliases(outs, ins)
-        aligned = self._aligned(arrays, outs)
-        key = (program, outs[0].view.shape, alias, aligned,
-               tuple(x.view.strides for x in (*arrays, *outs)))  # fmt: skip
-        plan = self._plans.get(key)
+        """Check and launch a program; nothing happens for empty shapes. Every operation pays for
+        this, so operands are looked at once: what a plan depends on becomes its key, what changes
+        from launch to launch an argument."""
+        code = self._codes.get(id(program)) or self._code(program)
+        words: list[Any] = []
+        buffers: list[Any] = []
+        given: Sequence[Any] = ins
+        try:
+            shape = outs[0].view.shape
+            key: list[Any] = [shape]
+            shifts = 0
+            for x, (dtype, is_number) in zip(given, code.inputs, strict=True):
+                if is_number:
+                    if type(x) is Operand:
+                        raise TypeError
+                    words += number_arguments(x, dtype)
+                    continue
+                view = x.view
+                if x.dtype is not dtype or view.shape != shape:
+                    raise TypeError
+                key.append(view.strides)
+                buffers.append(x.buffer)
+                words += (x.buffer, view.offset)
+                shifts |= view.offset * dtype.itemsize
+            words += code.constants
+            if self.machine.is_cpu:
+                shifts = 0  # outputs alone are stored past the caches
+            in_place = False
+            for out, dtype in zip(outs, code.outputs, strict=True):
+                view = out.view
+                if out.dtype is not dtype or view.shape != shape:
+                    raise TypeError
+                key.append(view.strides)
+                in_place = in_place or out.buffer in buffers
+                words += (out.buffer, view.offset)
+                shifts |= view.offset * dtype.itemsize
+        except (TypeError, ValueError, AttributeError, IndexError):
+            check_elementwise(self.caps, program, outs, ins)  # says what is wrong
+            raise
+        key.append(shifts % self._alignment == 0)
+        if in_place:
+            alias = aliases(outs, ins)
+            key.append(alias)
+            first = len(words) - 2 * len(outs)
+            kept = [words[first + 2 * k : first + 2 * k + 2] for k, a in enumerate(alias) if a < 0]
+            words[first:] = [word for pair in kept for word in pair]
+        plan = code.plans.get(tuple(key))
         if plan is None:
-            plan = self._plan(program, outs, arrays, alias, aligned)
-            if len(self._plans) >= MOST_PLANS:
-                self._plans.clear()
-            self._plans[key] = plan
-        self.driver.launch(plan.compiled, plan.groups, arguments(program, outs, ins, plan))
+            if 0 in shape:
+                return
+            plan = self._plan(code, outs, ins, key)
+        self.driver.launch(plan.compiled, plan.groups, words + plan.tail)
 
-    def _aligned(self, arrays: Sequence[Operand], outs: Sequence[Operand]) -> bool:
-        """Do packs (GPU) start at multiples of their size; large outputs (CPU) where vectors do?"""
-        if not self.machine.is_cpu:
-            both = (*arrays, *outs)
-            return all(x.view.offset * x.dtype.itemsize % PACK_BYTES == 0 for x in both)
-        size = outs[0].view.size
-        return size * sum(x.dtype.itemsize for x in outs) >= STREAM_FROM and all(
-            x.view.offset * x.dtype.itemsize % STREAM_ALIGNMENT == 0 for x in outs
-        )
+    def _code(self, program: Program) -> Code:
+        """Of a program met for the first time, or one equal to an earlier one."""
+        missing = self.caps.missing(program)
+        if missing:
+            raise UnsupportedOp(f"[elementwise] the device lacks {', '.join(missing)}")
+        with self._lock:
+            code = self._equal.get(program)
+            if code is None:
+                if len(self._equal) >= MOST_PLANS:
+                    self._equal.clear()
+                code = self._equal[program] = Code(program)
+            if len(self._codes) >= MOST_PLANS:
+                self._codes.clear()
+                self._kept.clear()
+            self._kept.append(program)  # so that no other gets its id
+            self._codes[id(program)] = code
+        return code
 
     def _plan(
-        self, program: Program, outs: Sequence[Operand], arrays: Sequence[Operand],
-        alias: tuple[int, ...], aligned: bool,
-    ) -> Plan:  # fmt: skip
-        program = carried(program, self.dialect)
+        self, code: Code, outs: Sequence[Operand], ins: Sequence[Operand | Number], key: list[Any]
+    ) -> Plan:
+        alias, arrays = aliases(outs, ins), [x for x in ins if isinstance(x, Operand)]
+        aligned = key[1 + len(arrays) + len(outs)]
+        if self.machine.is_cpu:
+            aligned = aligned and sum(x.view.size * x.dtype.itemsize for x in outs) >= STREAM_FROM
+        program = carried(code.program, self.dialect)
         views = [x.view for x in (*arrays, *outs)]
         leader = None if has_index(program) else len(arrays)
         walk = merge(views[0].shape, [v.strides for v in views], leader)
@@ -146,8 +217,11 @@ class Launcher:
         else:
             span = group
             count = blocks(n, span * spec.pack)
-        words = self.table(table(walk))
-        return Plan(compiled, (count, 1, 1), (n, span, words), alias)
+        if len(code.plans) >= MOST_LAYOUTS:
+            code.plans.clear()
+        plan = Plan(compiled, (count, 1, 1), [n, span, self.table(table(walk))])
+        code.plans[tuple(key)] = plan
+        return plan
 
     def _render(self, program: Program, spec: Spec, group: int) -> Kernel:
         """The kernel, in one source with its sibling for the other of the two usual layouts."""
@@ -205,20 +279,3 @@ def aliases(outs: Sequence[Operand], ins: Sequence[Operand | Number]) -> tuple[i
                 break
         found.append(same)
     return tuple(found)
-
-
-def arguments(
-    program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number], plan: Plan
-) -> list[Any]:
-    """In the order of :meth:`Renderer.arguments`."""
-    words: list[Any] = []
-    for x, given in zip(ins, program.inputs, strict=True):
-        if isinstance(x, Operand):
-            words += (x.buffer, x.view.offset)
-        else:
-            words += number_arguments(x, given.dtype)
-    for out, same in zip(outs, plan.alias, strict=True):
-        if same < 0:
-            words += (out.buffer, out.view.offset)
-    words += plan.tail
-    return words

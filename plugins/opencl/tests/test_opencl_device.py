@@ -12,7 +12,7 @@ from opencl_lab import available, blank, get, open_as_gpu, open_device, put
 from polyback import scalar
 from polyback.dtype import DTYPES, bool_, complex64, complex128, float32, float64, int8, int64
 from polyback.errors import CompileError, DeviceClosed, InvalidArgument, OutOfMemory
-from polyback.program import copy_program, program
+from polyback.program import Input, copy_program, program
 from polyback.simt.driver import Kernel
 from polyback.view import View
 
@@ -75,6 +75,23 @@ def test_large_chains(device, n):
     device.elementwise(CHAIN, [out], [x, y])
     want = np.exp(-(a.astype(np.float64) * b + 0.5)) * 2
     np.testing.assert_allclose(get(device, out), want, rtol=2e-6)
+
+
+def test_wrong_operands_are_refused_after_right_ones(device):
+    """What is kept of a launch must not let the next one pass unchecked."""
+    code = program(lambda x, y: x + y, float32, Input(float32, True))
+    x, out = put(device, np.ones(4, np.float32)), blank(device, (4,), "float32")
+    device.elementwise(code, [out], [x, 2.0])
+    other = put(device, np.ones(4, np.int32))
+    row = replace(x, view=View((2, 2), (2, 1)))
+    for outs, ins in (
+        ([out], [x]), ([out], [x, x]), ([out], [2.0, 2.0]), ([out], [other, 2.0]),
+        ([out], [row, 2.0]), ([other], [x, 2.0]), ([row], [x, 2.0]), ([], [x, 2.0]),
+        ([out, out], [x, 2.0]), ([out], [x, 2.0, 2.0]), ([out], [x, "two"]),
+    ):  # fmt: skip
+        with pytest.raises(InvalidArgument):
+            device.elementwise(code, outs, ins)
+    assert get(device, out).tolist() == [3, 3, 3, 3]
 
 
 def test_large_mixed_layouts(device):
