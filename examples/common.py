@@ -7,6 +7,8 @@ from functools import cache
 
 import polyback as pb
 
+LIMITS = {"float32": 1e-4, "float64": 1e-9}  # of |a - b| / |b|, for losses of the same seed
+
 
 def arguments(doc: str) -> argparse.ArgumentParser:
     """A parser with ``--device`` and ``--dtype``; the first line of ``doc`` says what it is for."""

@@ -91,10 +91,11 @@ def first_losses(device: str, dtype: str, steps: int, small: bool) -> list[float
 def plot(path: str, real: np.ndarray, fake: np.ndarray) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5, 5), layout="constrained")
+    figure = Figure(figsize=(4, 6.4), layout="constrained")
     axes = figure.add_subplot()
     for points, label in ((real, "data"), (fake, "generated")):
         axes.scatter(*points[:1000].T, s=4, alpha=0.5, label=label)
+    axes.set(xlabel="x", ylabel="y", title="1000 points each", aspect="equal")
     axes.legend()
     figure.savefig(path)
 

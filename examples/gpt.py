@@ -169,7 +169,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{k:5}  {loss:5.3f}  {perplexity:10.1f}  {time.perf_counter() - start:7.1f}",
                   flush=True)  # fmt: skip
     if options.plot:
-        history.plot(options.plot)
+        history.plot(options.plot, wanted={"perplexity": wanted})
     begin = text.held_out[:8].tolist()
     print("\n" + text.decode(training.model.write(begin, 120, pb.random.Generator(1))) + "\n")
     print(f"{device}: perplexity {perplexity:.1f} (wanted: below {wanted:.1f})")

@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"{k:5}  {loss:5.3f}  {perplexity:10.1f}  {time.perf_counter() - start:7.1f}",
               flush=True)  # fmt: skip
     if options.plot:
-        history.plot(options.plot)
+        history.plot(options.plot, xlabel="epoch", wanted={"perplexity": wanted})
     print(f"{device}: perplexity {perplexity:.1f} (wanted: below {wanted:.1f})")
     return 0 if perplexity < wanted else 1
 

