@@ -41,6 +41,21 @@ def test_initial_values_have_their_spread(device, make, options, std):
     assert np.array_equal(target.numpy(), values)
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        "zeros", "ones", "eye", "uniform", "normal", "xavier_uniform", "xavier_normal",
+        "kaiming_uniform", "kaiming_normal", "trunc_normal", "orthogonal",
+    ],
+)  # fmt: skip
+def test_initial_values_have_the_type_that_was_asked_for(make: str, device: str) -> None:
+    function = getattr(nn.init, make)
+    for given, want in ((None, pb.float32), (pb.float64, pb.float64)):
+        assert function((3, 2), dtype=given, device=device).dtype is want
+    target = pb.full((3, 2), 7.0, dtype=pb.float64, device=device)
+    assert not (getattr(nn.init, f"{make}_")(target).numpy() == 7.0).any()
+
+
 def test_initial_values_of_a_window_and_errors(device):
     seeded = pb.random.Generator(5)
     values = nn.init.kaiming_normal((8, 16, 5, 5), generator=seeded, device=device).numpy()

@@ -205,6 +205,25 @@ def test_typed_errors_of_open_pass_through() -> None:
     assert status == {"full": "broken", "picky": "available"}  # picky: the user's mistake
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        DeviceInfo(-1, "cpu", "before the first"),
+        DeviceInfo(True, "cpu", "not a number"),
+        DeviceInfo(0, "tpu", "no such kind"),
+        DeviceInfo(1, "cpu", "twice"),
+        "no description",
+    ],
+    ids=str,
+)
+def test_devices_that_a_backend_describes_wrongly(wrong: Any) -> None:
+    fake("wrong", infos=(DeviceInfo(1, "cpu", "right"), wrong))
+    (report,) = registry.list_plugins()
+    assert (report.status, report.code) == ("broken", "INVALID_PLUGIN")
+    with pytest.raises(BackendUnavailable, match=r"INVALID_PLUGIN in devices: devices\(\)"):
+        registry.open_device("wrong:1")
+
+
 def test_close_all_tries_every_device() -> None:
     closed = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -212,6 +213,18 @@ def test_a_killed_save_leaves_a_whole_file(tmp_path, times):
     assert kill_while_saving(path, times, times) > 0
     pb.save_checkpoint(path, notes={})
     assert [p.name for p in tmp_path.iterdir()] == ["run"]  # what was abandoned is gone
+
+
+def test_only_files_of_processes_that_are_gone_are_removed(tmp_path):
+    path = tmp_path / "x.safetensors"
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    names = {who: f".{path.name}.{who}.tmp" for who in (gone.pid, os.getppid(), "notes")}
+    for name in names.values():
+        (tmp_path / name).write_bytes(b"begun")
+    pb.save(path, {"w": pb.ones(1)})
+    left = {p.name for p in tmp_path.iterdir()} - {path.name}
+    assert left == {names[os.getppid()], names["notes"]}
 
 
 def test_what_cannot_be_saved_or_loaded_is_named(tmp_path):
