@@ -200,9 +200,9 @@ def _number_dtype(
 ) -> DType:
     """Numbers take the type of the row's other operands (a WHERE's condition is not one)."""
     others = [k for k in given if k is not None]
-    if row.gives == "same" or not others:
+    if row.gives == "same" or not others or others == given:
         return dtype
-    last = others[-1]
+    last = others[-1]  # of an earlier instruction, or new: no such row has three operands
     if isinstance(last, int):
         given_type: DType = inputs[last].dtype if last >= 0 else steps[-1 - last][2]
         return given_type

@@ -260,3 +260,12 @@ def test_threads_that_need_one_expression_and_change_what_it_reads(device):
                 assert x.tolist() == [101, 102, 103]
     finally:
         sys.setswitchinterval(interval)
+
+
+def test_an_operand_twice(device):
+    x = vector(device, 1, 2)
+    assert (x == x).tolist() == [True, True]
+    assert pb.less(x * 2.0, x * 2.0).tolist() == [False, False]
+    y = x * 2.0
+    assert pb.less_equal(y, y).tolist() == [True, True]
+    assert pb.where(x == x, x, x).tolist() == [1, 2]
