@@ -70,7 +70,7 @@ def _parse(name: str, text: str, default: Any) -> Any:
         return type(default)(text)
     except (KeyError, ValueError):
         raise InvalidArgument(
-            f"[config] POLYBACK_{name.upper()}={text!r}: want a {type(default).__name__}"
+            f"[config] POLYBACK_{name.upper()}={text!r}: want {type(default).__name__}"
         ) from None
 
 

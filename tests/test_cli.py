@@ -97,7 +97,7 @@ def test_doctor_shows_a_bad_environment(tmp_path: Path) -> None:
         POLYBACK_THREADS="many",
     )
     assert done.returncode == 2
-    assert done.stderr == "polyback: [config] POLYBACK_THREADS='many': want a int\n"
+    assert done.stderr == "polyback: [config] POLYBACK_THREADS='many': want int\n"
 
 
 def test_doctor_takes_less_than_a_second() -> None:

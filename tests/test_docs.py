@@ -15,6 +15,9 @@ from polyback.config import Config
 from polyback.device import Backend, BackendDescriptor, Caps, Device, DeviceInfo, Limits, Numerics
 
 ROOT = Path(__file__).parents[1]
+PAGES = [
+    p for f in ("*.md", "docs/*.md", "*/README.md", "plugins/*/README.md") for p in ROOT.glob(f)
+]
 PROTOCOL = (ROOT / "docs/protocol.md").read_text()
 
 
@@ -28,6 +31,13 @@ def test_the_readme_example_runs(capsys):
 
 def test_the_examples_of_the_layers_run():
     assert doctest.testfile(str(ROOT / "docs/nn.md"), module_relative=False).failed == 0
+
+
+def test_the_fault_of_the_suite_s_readme_is_one_of_its_faults():
+    (block,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "conformance/README.md").read_text(), re.S
+    )
+    assert block in (ROOT / "conformance/meta_tests/number_faults.py").read_text()
 
 
 def test_every_layer_is_in_its_document():
@@ -96,7 +106,7 @@ def test_every_option_has_a_meaning():
         assert len(text) > 10, name
 
 
-@pytest.mark.parametrize("path", ["README.md", "docs/architecture.md", "docs/protocol.md"])
+@pytest.mark.parametrize("path", sorted(p.relative_to(ROOT).as_posix() for p in PAGES))
 def test_links_and_file_names_exist(path):
     text = (ROOT / path).read_text()
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", text):

@@ -112,6 +112,8 @@ TYPES: dict[str, Case] = {
     "int beyond floats": (lambda: f(1) * 10**400, DTYPE, r"does not fit float32"),
     "full": (lambda: pb.full(1, 1.5, dtype=pb.int32), DTYPE, r"\[full\] int32 cannot hold 1\.5; want"),
     "full int": (lambda: pb.full(1, 256, dtype=pb.uint8), DTYPE, r"256 does not fit uint8 \[0, 255\]"),
+    "negative option": (lambda: pb.configure(threads=-1).__enter__(), BAD, r"\[config\] threads=-1: want 0 or more"),
+    "option of another type": (lambda: pb.configure(isa=2).__enter__(), BAD, r"\[config\] isa=2: want str, got int"),
     "full of text": (lambda: pb.full(1, "a"), DTYPE, r"\[full\] got str; want a number"),
     "asarray int": (lambda: pb.asarray([1, 300], dtype=pb.int8), DTYPE, r"300 does not fit int8"),
     "asarray negative": (lambda: pb.asarray(-1, dtype=pb.uint64), DTYPE, r"-1 does not fit uint64"),

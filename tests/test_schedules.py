@@ -33,6 +33,13 @@ def test_rates():
     np.testing.assert_allclose(found, want)
 
 
+def test_warm_restarts_come_after_ever_more_steps():
+    found = rates(lambda o: optim.CosineAnnealingWarmRestarts(o, 2, T_mult=2), 15, lr=1.0)
+    want = [(1 + math.cos(math.pi * k / length)) / 2 for length in (2, 4, 8) for k in range(length)]
+    np.testing.assert_allclose(found[:14], want)
+    assert found[14] == 1.0
+
+
 def test_one_cycle_goes_up_and_down():
     found = rates(lambda o: optim.OneCycleLR(o, 1.0, 10), 10 - 1)
     assert found[0] == pytest.approx(1 / 25)
