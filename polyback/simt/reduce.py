@@ -12,7 +12,8 @@ terms too; one chain of n additions does not. Here chains are CHAIN long: CHAIN 
 CPU rows (the fastest axis is reduced): LANES accumulators side by side. The loop is an *outlined*
 function: PoCL keeps variables of a kernel's own loops in memory, not those of a function it calls.
 CPU columns (the fastest axis is kept): a work-item makes COLUMNS neighbouring outputs at once.
-GPU rows: the work-items of a group take elements in turn, then fold (``teams.py``).
+GPU rows: the work-items of a group take elements in turn, then fold (``teams.py``); of dense rows
+they take 16 bytes at a time, twice before they add, so that enough loads are under way.
 GPU columns: one work-item per output, so that neighbours read neighbouring memory.
 """
 
@@ -56,6 +57,7 @@ class Spec:
     columns: bool
     modes: tuple[str, ...]
     wide_index: bool = False
+    flat: bool = False  # GPU: the reduced axes are one, so that no index has to be taken apart
 
 
 # Every kernel: n outputs; reduced elements [chunk * y, chunk * (y + 1)) of ``length``, whose result
@@ -163,9 +165,7 @@ class Frame:
             "decode_kept": _indent(
                 decode("kept", "j", [*kept, "fr"], self.index, "k"), 2 if row else 1
             ),
-            "decode_reduced": _indent(
-                decode("reduced", "r", inner, self.index, "r"), 3 if row else 2
-            ),
+            "decode_reduced": _indent(self._reduced(inner), 3 if row else 2),
             "one_identity": self.one.literal(identity_of(self.op, self.dtype), self.dtype),
             "identity": self.identity(),
             "combine_ab": self.one.apply(self.op.combine, self.dtype, "a", "b"),
@@ -173,6 +173,16 @@ class Frame:
             "one_high_middle": self.one.apply(self.op.combine, self.dtype, "high", "middle"),
             "fold_low": self.one.apply(self.op.combine, self.dtype, "low", "part_"),
         }
+
+    def _reduced(self, offsets: list[str]) -> list[str]:
+        """How far element ``r`` is from the first, for each array."""
+        if not self.spec.flat:
+            return decode("reduced", "r", offsets, self.index, "r")
+        lines = ["const int outerr = 0;"]  # as decode names it
+        for n, offset in enumerate(offsets):
+            step = last_step("reduced", n, self.index, "r")
+            lines.append(f"{self.index} {offset} = r * {step};")
+        return lines
 
     @property
     def lanes(self) -> int:

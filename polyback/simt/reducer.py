@@ -156,9 +156,10 @@ class Reducer:
             result = tuple(s * splits for s in row_major(kept_shape))
         kept = merge(kept_shape, [*(tuple(s[a] for a in kept_axes) for s in strides), result], main)
         modes = (kept if columns else reduced).modes[: len(arrays)]
-        if n * length < SPECIAL_FROM or not self.machine.is_cpu:
+        flat = not self.machine.is_cpu and reduced.is_flat and n * length >= SPECIAL_FROM
+        if n * length < SPECIAL_FROM or not (self.machine.is_cpu or (flat and not columns)):
             modes = (STRIDED,) * len(arrays)
-        spec = Spec(columns, modes, kept.reach() + reduced.reach() >= SMALL_INDEX)
+        spec = Spec(columns, modes, kept.reach() + reduced.reach() >= SMALL_INDEX, flat)
         group = 1 if self.machine.is_cpu else self.machine.group
         compiled = self.launcher.compiled(
             (op, program, spec),

@@ -115,9 +115,11 @@ def reductions(full: bool) -> Iterator[Kernel]:
     for op, made in plain + fused:
         for columns in (False, True):
             for wide in (False, True):
-                spec = ReduceSpec(columns, (STRIDED,) * len(made.inputs), wide)
-                frame = Frame(op, made, spec, WORDS, GROUP)
-                yield reduce_gpu.columns(frame) if columns else reduce_gpu.rows(frame)
+                for flat in (False, True):
+                    mode = DENSE if flat and not columns else STRIDED
+                    spec = ReduceSpec(columns, (mode,) * len(made.inputs), wide, flat)
+                    frame = Frame(op, made, spec, WORDS, GROUP)
+                    yield reduce_gpu.columns(frame) if columns else reduce_gpu.rows(frame)
 
 
 def others(full: bool) -> Iterator[Kernel]:
