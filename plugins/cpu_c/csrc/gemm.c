@@ -61,6 +61,10 @@ void pb_gemm_cut(product *p)
 void pb_gemm_copy(int64_t size, int64_t rows, int64_t columns, const char *from, int64_t from_row,
                   int64_t from_col, char *to, int64_t to_row, int64_t to_col)
 {
+    if (to_row == 1 && to_col != 1) { /* write what is adjacent in turn */
+        pb_gemm_copy(size, columns, rows, from, from_col, from_row, to, to_col, 1);
+        return;
+    }
     for (int64_t i = 0; i < rows; i++, from += from_row * size, to += to_row * size)
         if (size == 4)
             for (int64_t j = 0; j < columns; j++)
@@ -155,6 +159,33 @@ static void transpose(product *p)
     p->c_row = q.c_col, p->c_col = q.c_row;
 }
 
+/* A few rows times the transpose of a row-contiguous matrix, as a layer with its weights (outs, ins)
+ * computes: C^T = B^T A^T reads B in place, where C would need the transpose of all of B; only the few
+ * rows of A are packed, a panel of them at a time.  1 = done, 0 = not this case or no memory. */
+static int run_turned(const product *all)
+{
+    product one = *all, *p = &one;
+    const int nr = p->kernel->nr;
+    int rows_fit = p->m > 8 && p->m <= 2 * nr && p->n >= 4 * p->m;
+    if (!rows_fit || p->b_row != 1 || p->b_col == 1 || p->k < 16)
+        return 0;
+    char *panel = pb_alloc((size_t)(p->k * nr * p->size));
+    if (!panel)
+        return 0;
+    transpose(p);
+    p->row_tiles = divide_up(p->m, p->kernel->mr);
+    product part = *p;
+    for (int64_t j = 0; j < p->n; j += nr) {
+        part.n = smaller(nr, p->n - j);
+        p->kernel->pack(p->k, (int)part.n, p->b + j * p->b_col * p->size, p->b_row, p->b_col, panel);
+        part.b = panel, part.b_row = nr, part.b_col = 1;
+        part.c = p->c + j * p->c_col * p->size;
+        pb_gemm_run_direct(&part);
+    }
+    pb_free(panel);
+    return 1;
+}
+
 static void zero(const product *p)
 {
     for (int64_t i = 0; i < p->m; i++)
@@ -174,6 +205,8 @@ static void run_matrix(const product *all, int64_t index)
     }
     int status = run_vector(p);
     if (status > 0)
+        return;
+    if (status == 0 && run_turned(p))
         return;
     int thin = p->row_tiles <= 2 || p->n <= p->kernel->nr;
     if (status < 0 || thin || p->m * p->n * p->k <= DIRECT_TERMS || pb_gemm_run_packed(p) < 0)

@@ -8,7 +8,18 @@ import sys
 
 import numpy as np
 import pytest
-from cpu_c_lab import open_device, product, reduced, run, sum_bound, supported_isas
+from cpu_c_lab import (
+    get,
+    layouts,
+    open_device,
+    product,
+    put,
+    put_strided,
+    reduced,
+    run,
+    sum_bound,
+    supported_isas,
+)
 
 from polyback import scalar
 from polyback.dtype import DTYPES, bool_, dtype_of
@@ -166,3 +177,19 @@ def test_an_element_does_not_depend_on_its_neighbours(row, isa):
     np.testing.assert_array_equal(got[others], plain[others])
     undefined = np.isnan if row in (scalar.EXP, scalar.SIGMOID) else lambda v: ~np.isfinite(v)
     np.testing.assert_array_equal(np.isnan(got), undefined(mixed))
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_few_rows_times_a_transpose(isa, threads):
+    """Has the bits of the product with the transpose stored by rows, where C is strided too."""
+    device = open_device(isa=isa, threads=threads)
+    rng = np.random.default_rng(11)
+    for dtype, m, k, n in [("f4", 32, 256, 1024), ("f4", 50, 700, 201), ("f8", 9, 16, 40)]:
+        a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+        want = product(device, a, b)
+        np.testing.assert_allclose(want, a.astype("f8") @ b.astype("f8"), rtol=2e-3, atol=1e-3)
+        for order, step in layouts(2):
+            out = put_strided(device, np.zeros((m, n), dtype), order, step)
+            device.matmul(out, put(device, a), put_strided(device, b, (1, 0), 1))
+            np.testing.assert_array_equal(get(device, out), want)
