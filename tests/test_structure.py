@@ -206,6 +206,31 @@ def test_every_public_name_of_the_functions_is_in_the_package() -> None:
     assert not leaked, "the files are not part of the package's names"
 
 
+DISTRIBUTIONS = sorted(
+    p.parent
+    for p in [
+        ROOT / "pyproject.toml",
+        *ROOT.glob("*/pyproject.toml"),
+        *ROOT.glob("plugins/*/pyproject.toml"),
+    ]
+)
+
+
+@pytest.mark.parametrize("folder", DISTRIBUTIONS, ids=lambda path: path.name)
+def test_a_distribution_has_its_licence_its_types_and_no_tests(folder: Path) -> None:
+    described = tomllib.loads((folder / "pyproject.toml").read_text())
+    project = described["project"]
+    assert (folder / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    assert (folder / project["readme"]).exists()
+    assert project["license-files"] == ["LICENSE"]
+    package = project["name"].replace("-", "_")
+    assert "py.typed" in described["tool"]["setuptools"]["package-data"][package]
+    (typed,) = [*folder.glob(f"src/{package}/py.typed"), *folder.glob(f"{package}/py.typed")]
+    assert typed.parent.joinpath("__init__.py").exists()
+    if (folder / "tests").exists():  # setuptools would take some of them
+        assert "prune tests" in (folder / "MANIFEST.in").read_text().splitlines()
+
+
 def test_what_renders_the_table_when_it_is_built_can_import_the_core() -> None:
     """A wheel is built with what ``build-system.requires`` names, and nothing else."""
     core = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
