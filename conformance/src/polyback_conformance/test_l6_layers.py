@@ -40,6 +40,7 @@ class Row:
 
 X = (4, 5)  # a batch of rows
 S = (3, 2, 4)  # a sequence of batches
+I = (2, 3, 4, 6)  # images  # noqa: E741
 LAYERS: dict[str, Row] = {
     "ELU": Row.of(lambda nn, at: nn.ELU(0.5), X),
     "GELU": Row.of(lambda nn, at: nn.GELU(), X),
@@ -54,6 +55,26 @@ LAYERS: dict[str, Row] = {
     "SELU": Row.of(lambda nn, at: nn.SELU(), X),
     "SiLU": Row.of(lambda nn, at: nn.SiLU(), X),
     "Sigmoid": Row.of(lambda nn, at: nn.Sigmoid(), X),
+    "Hardsigmoid": Row.of(lambda nn, at: nn.Hardsigmoid(), X),
+    "Hardswish": Row.of(lambda nn, at: nn.Hardswish(), X),
+    "Softsign": Row.of(lambda nn, at: nn.Softsign(), X),
+    "PReLU": Row.of(lambda nn, at: nn.PReLU(5, **at), X),
+    "GLU": Row.of(lambda nn, at: nn.GLU(), S),
+    "PixelShuffle": Row.of(lambda nn, at: nn.PixelShuffle(2), (4, 2, 3)),
+    "PixelUnshuffle": Row.of(lambda nn, at: nn.PixelUnshuffle(2), I),
+    "Upsample": Row.of(lambda nn, at: nn.Upsample(scale_factor=2), I),
+    "Upsample bilinear": Row.of(lambda nn, at: nn.Upsample((5, 3), mode="bilinear"), I),
+    "Unfold": Row.of(lambda nn, at: nn.Unfold(3, padding=1), I),
+    "Fold": Row.of(lambda nn, at: nn.Fold((4, 6), 2, stride=2), (2, 12, 6)),
+    "ZeroPad2d": Row.of(lambda nn, at: nn.ZeroPad2d((1, 0, 2, -1)), I),
+    "ReflectionPad2d": Row.of(lambda nn, at: nn.ReflectionPad2d(2), I),
+    "ReplicationPad2d": Row.of(lambda nn, at: nn.ReplicationPad2d(1), I),
+    "Conv2d circular": Row.of(
+        lambda nn, at: nn.Conv2d(3, 2, 3, padding=1, padding_mode="circular", **at), I
+    ),
+    "InstanceNorm2d": Row.of(lambda nn, at: nn.InstanceNorm2d(3, affine=True, **at), I),
+    "AdaptiveAvgPool1d": Row.of(lambda nn, at: nn.AdaptiveAvgPool1d(3), S),
+    "AdaptiveMaxPool2d": Row.of(lambda nn, at: nn.AdaptiveMaxPool2d((3, 4)), I),
     "Softmax": Row.of(lambda nn, at: nn.Softmax(), X),
     "Softplus": Row.of(lambda nn, at: nn.Softplus(2.0), X),
     "Tanh": Row.of(lambda nn, at: nn.Tanh(), X),
@@ -108,6 +129,11 @@ LAYERS: dict[str, Row] = {
     "BCEWithLogitsLoss": Row.of(lambda nn, at: nn.BCEWithLogitsLoss(), X, TRUTH),
     "KLDivLoss": Row.of(lambda nn, at: nn.KLDivLoss("batchmean"), X, DISTRIBUTIONS),
     "CosineSimilarity": Row.of(lambda nn, at: nn.CosineSimilarity(), X, X),
+    "Transformer": Row.of(
+        lambda nn, at: nn.Transformer(4, 2, 1, 1, 6, 0.0, **at), S, S, tgt_is_causal=True
+    ),
+    "TripletMarginLoss": Row.of(lambda nn, at: nn.TripletMarginLoss(), X, X, X),
+    "MarginRankingLoss": Row.of(lambda nn, at: nn.MarginRankingLoss(0.5), X, X, X),
     "CosineEmbeddingLoss": Row.of(
         lambda nn, at: nn.CosineEmbeddingLoss(), X, X, np.array([1, -1, -1, 1])
     ),
@@ -168,7 +194,7 @@ def test_every_layer_is_in_a_table(front: Front) -> None:
     nn = front.pb.nn
     elsewhere = {
         "Module", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict",
-        "Identity", "Dropout", "GANLoss",
+        "Identity", "Dropout", "Dropout1d", "Dropout2d", "GANLoss",
         "TransformerEncoderLayer", "TransformerDecoderLayer",  # parts of the stacks
     }  # fmt: skip
     windows = ("Conv", "Pool", "Norm")

@@ -94,6 +94,8 @@ from polyback.frontend.functions.activation import (
     clip as clip,
     elu as elu,
     gelu as gelu,
+    hardsigmoid as hardsigmoid,
+    hardswish as hardswish,
     hardtanh as hardtanh,
     leaky_relu as leaky_relu,
     log_sigmoid as log_sigmoid,
@@ -103,6 +105,7 @@ from polyback.frontend.functions.activation import (
     selu as selu,
     silu as silu,
     softplus as softplus,
+    softsign as softsign,
     where as where,
 )
 from polyback.frontend.functions.creation import (

@@ -142,6 +142,39 @@ def relu6(x: Tensor, /) -> Tensor:
     return hardtanh(x, 0.0, 6.0)
 
 
+def hardsigmoid(x: Tensor, /) -> Tensor:
+    """``min(max(x + 3, 0), 6) / 6``, a sigmoid of straight lines; the gradient at -3 and 3 is 0.
+
+    >>> import polyback as pb
+    >>> pb.hardsigmoid(pb.asarray([-5.0, 0.0, 5.0])).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    check_tensors("hardsigmoid", x)
+    return relu6(x + 3.0) / 6.0
+
+
+def hardswish(x: Tensor, /) -> Tensor:
+    """``x * hardsigmoid(x)`` (Howard et al., 2019).
+
+    >>> import polyback as pb
+    >>> pb.hardswish(pb.asarray([-5.0, 0.0, 5.0])).tolist()
+    [0.0, 0.0, 5.0]
+    """
+    check_tensors("hardswish", x)
+    return where(x <= -3.0, 0.0, where(x >= 3.0, x, x * (x + 3.0) / 6.0))
+
+
+def softsign(x: Tensor, /) -> Tensor:
+    """``x / (1 + |x|)``.
+
+    >>> import polyback as pb
+    >>> pb.softsign(pb.asarray([-1.0, 3.0])).tolist()
+    [-0.5, 0.75]
+    """
+    check_tensors("softsign", x)
+    return x / (1.0 + apply(scalar.ABS, x))
+
+
 def clip(x: Tensor, /, min: Any = None, max: Any = None) -> Tensor:
     """``x`` limited to [``min``, ``max``]; None leaves a side open. NaN stays NaN. Real types.
 

@@ -7,6 +7,8 @@ from polyback.frontend.nn import (
 from polyback.frontend.nn.activation import (
     ELU as ELU,
     GELU as GELU,
+    Hardsigmoid as Hardsigmoid,
+    Hardswish as Hardswish,
     Hardtanh as Hardtanh,
     LeakyReLU as LeakyReLU,
     LogSigmoid as LogSigmoid,
@@ -19,7 +21,18 @@ from polyback.frontend.nn.activation import (
     SiLU as SiLU,
     Softmax as Softmax,
     Softplus as Softplus,
+    Softsign as Softsign,
     Tanh as Tanh,
+)
+from polyback.frontend.nn.adaptive_pooling import (
+    adaptive_avg_pool1d as adaptive_avg_pool1d,
+    adaptive_avg_pool2d as adaptive_avg_pool2d,
+    adaptive_max_pool1d as adaptive_max_pool1d,
+    adaptive_max_pool2d as adaptive_max_pool2d,
+    AdaptiveAvgPool1d as AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d as AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d as AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d as AdaptiveMaxPool2d,
 )
 from polyback.frontend.nn.attention import (
     causal_mask as causal_mask,
@@ -51,6 +64,10 @@ from polyback.frontend.nn.convolution_layers import (
 from polyback.frontend.nn.dropout import (
     Dropout as Dropout,
     dropout as dropout,
+    Dropout1d as Dropout1d,
+    dropout1d as dropout1d,
+    Dropout2d as Dropout2d,
+    dropout2d as dropout2d,
 )
 from polyback.frontend.nn.embedding import (
     Embedding as Embedding,
@@ -59,8 +76,18 @@ from polyback.frontend.nn.embedding import (
 from polyback.frontend.nn.gan import (
     GANLoss as GANLoss,
 )
+from polyback.frontend.nn.gating import (
+    glu as glu,
+    GLU as GLU,
+    prelu as prelu,
+    PReLU as PReLU,
+)
 from polyback.frontend.nn.hooks import (
     Handle as Handle,
+)
+from polyback.frontend.nn.instance_norm import (
+    InstanceNorm1d as InstanceNorm1d,
+    InstanceNorm2d as InstanceNorm2d,
 )
 from polyback.frontend.nn.linear import (
     Bilinear as Bilinear,
@@ -84,10 +111,15 @@ from polyback.frontend.nn.loss_classes import (
     NLLLoss as NLLLoss,
 )
 from polyback.frontend.nn.loss_distance import (
-    cosine_embedding_loss as cosine_embedding_loss,
-    cosine_similarity as cosine_similarity,
     CosineEmbeddingLoss as CosineEmbeddingLoss,
+    cosine_embedding_loss as cosine_embedding_loss,
     CosineSimilarity as CosineSimilarity,
+    cosine_similarity as cosine_similarity,
+    MarginRankingLoss as MarginRankingLoss,
+    margin_ranking_loss as margin_ranking_loss,
+    normalize as normalize,
+    TripletMarginLoss as TripletMarginLoss,
+    triplet_margin_loss as triplet_margin_loss,
 )
 from polyback.frontend.nn.loss_probability import (
     BCELoss as BCELoss,
@@ -119,19 +151,23 @@ from polyback.frontend.nn.packed import (
     pad_packed_sequence as pad_packed_sequence,
     pad_sequence as pad_sequence,
 )
+from polyback.frontend.nn.padding import (
+    pad as pad,
+    ReflectionPad2d as ReflectionPad2d,
+    ReplicationPad2d as ReplicationPad2d,
+    ZeroPad2d as ZeroPad2d,
+)
 from polyback.frontend.nn.parameters import (
     ParameterDict as ParameterDict,
     ParameterList as ParameterList,
 )
 from polyback.frontend.nn.pooling import (
-    adaptive_avg_pool2d as adaptive_avg_pool2d,
     avg_pool1d as avg_pool1d,
     avg_pool2d as avg_pool2d,
     max_pool1d as max_pool1d,
     max_pool2d as max_pool2d,
 )
 from polyback.frontend.nn.pooling_layers import (
-    AdaptiveAvgPool2d as AdaptiveAvgPool2d,
     AvgPool1d as AvgPool1d,
     AvgPool2d as AvgPool2d,
     MaxPool1d as MaxPool1d,
@@ -152,9 +188,17 @@ from polyback.frontend.nn.recurrent_cell import (
     LSTMCell as LSTMCell,
     RNNCell as RNNCell,
 )
+from polyback.frontend.nn.resizing import (
+    interpolate as interpolate,
+    Upsample as Upsample,
+)
 from polyback.frontend.nn.shape import (
     Flatten as Flatten,
     Identity as Identity,
+    PixelShuffle as PixelShuffle,
+    pixel_shuffle as pixel_shuffle,
+    PixelUnshuffle as PixelUnshuffle,
+    pixel_unshuffle as pixel_unshuffle,
     Unflatten as Unflatten,
 )
 from polyback.frontend.nn.stateless import (
@@ -164,10 +208,17 @@ from polyback.frontend.nn.summary import (
     summary as summary,
 )
 from polyback.frontend.nn.transformer import (
+    Transformer as Transformer,
     TransformerDecoder as TransformerDecoder,
     TransformerDecoderLayer as TransformerDecoderLayer,
     TransformerEncoder as TransformerEncoder,
     TransformerEncoderLayer as TransformerEncoderLayer,
+)
+from polyback.frontend.nn.unfolding import (
+    fold as fold,
+    Fold as Fold,
+    unfold as unfold,
+    Unfold as Unfold,
 )
 from polyback.frontend.recompute import (
     checkpoint as checkpoint,

@@ -10,8 +10,16 @@ from polyback.frontend.nn.module import Module
 from polyback.frontend.tensor import Tensor
 
 
+class Rectifier(Module):
+    """An activation that takes PyTorch's ``inplace``, which changes nothing: what is fused into one
+    program needs no memory for its steps, and x stays as it was."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        self.inplace = inplace
+
+
 @final
-class ReLU(Module):
+class ReLU(Rectifier):
     """``max(x, 0)``.
 
     >>> import polyback as pb
@@ -24,7 +32,7 @@ class ReLU(Module):
 
 
 @final
-class LeakyReLU(Module):
+class LeakyReLU(Rectifier):
     """``x`` above 0, ``negative_slope * x`` below.
 
     >>> import polyback as pb
@@ -32,7 +40,8 @@ class LeakyReLU(Module):
     [-0.5, 2.0]
     """
 
-    def __init__(self, negative_slope: float = 0.01) -> None:
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
+        super().__init__(inplace)
         self.negative_slope = negative_slope
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,7 +52,7 @@ class LeakyReLU(Module):
 
 
 @final
-class ELU(Module):
+class ELU(Rectifier):
     """``x`` above 0, ``alpha * (exp(x) - 1)`` below.
 
     >>> import polyback as pb
@@ -51,7 +60,8 @@ class ELU(Module):
     [0.0, 2.0]
     """
 
-    def __init__(self, alpha: float = 1.0) -> None:
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__(inplace)
         self.alpha = alpha
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,7 +119,7 @@ class GELU(Module):
 
 
 @final
-class SiLU(Module):
+class SiLU(Rectifier):
     """``x * sigmoid(x)``.
 
     >>> import polyback as pb
@@ -154,7 +164,7 @@ class LogSigmoid(Module):
 
 
 @final
-class SELU(Module):
+class SELU(Rectifier):
     """``s * elu(x, a)`` with the s and a that keep mean 0 and variance 1.
 
     >>> import polyback as pb
@@ -167,7 +177,7 @@ class SELU(Module):
 
 
 @final
-class Mish(Module):
+class Mish(Rectifier):
     """``x * tanh(softplus(x))``.
 
     >>> import polyback as pb
@@ -180,7 +190,7 @@ class Mish(Module):
 
 
 @final
-class Hardtanh(Module):
+class Hardtanh(Rectifier):
     """``x`` limited to [``min_val``, ``max_val``].
 
     >>> import polyback as pb
@@ -188,7 +198,8 @@ class Hardtanh(Module):
     [-1.0, 0.5]
     """
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0) -> None:
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
+        super().__init__(inplace)
         if not min_val < max_val:
             raise InvalidArgument(f"[Hardtanh] got {min_val} to {max_val}; want min_val < max_val")
         self.min_val, self.max_val = min_val, max_val
@@ -201,7 +212,7 @@ class Hardtanh(Module):
 
 
 @final
-class ReLU6(Module):
+class ReLU6(Rectifier):
     """``min(max(x, 0), 6)``.
 
     >>> import polyback as pb
@@ -211,6 +222,45 @@ class ReLU6(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return f.relu6(x)
+
+
+@final
+class Hardsigmoid(Rectifier):
+    """``min(max(x + 3, 0), 6) / 6``.
+
+    >>> import polyback as pb
+    >>> pb.nn.Hardsigmoid()(pb.zeros(1)).tolist()
+    [0.5]
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.hardsigmoid(x)
+
+
+@final
+class Hardswish(Rectifier):
+    """``x * hardsigmoid(x)``.
+
+    >>> import polyback as pb
+    >>> pb.nn.Hardswish()(pb.asarray([5.0])).tolist()
+    [5.0]
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.hardswish(x)
+
+
+@final
+class Softsign(Module):
+    """``x / (1 + |x|)``.
+
+    >>> import polyback as pb
+    >>> pb.nn.Softsign()(pb.asarray([3.0])).tolist()
+    [0.75]
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return f.softsign(x)
 
 
 @final

@@ -17,6 +17,7 @@ from polyback.frontend.functions import (
     mean,
     moveaxis,
     ones,
+    repeat,
     reshape,
     softmax,
     squeeze,
@@ -42,6 +43,7 @@ def scaled_dot_product_attention(
     dropout_p: float = 0.0,
     is_causal: bool = False,
     scale: float | None = None,
+    enable_gqa: bool = False,
     *,
     generator: Generator | None = None,
 ) -> Tensor:
@@ -51,8 +53,9 @@ def scaled_dot_product_attention(
     ``scale``: 1 / sqrt(E) if left out. ``attn_mask`` broadcasts to (..., L, S): where a bool mask
     is False, or a floating one, which is added, is -inf, nothing is taken. ``is_causal``: query i
     takes only keys 0 to i, besides the mask. A query that may take nothing gets zeros.
-    ``dropout_p`` drops weights, always: pass 0 in use. Raises ShapeError, DTypeError,
-    InvalidArgument.
+    ``dropout_p`` drops weights, always: pass 0 in use. ``enable_gqa``: each head of key and value,
+    (..., H, S, E), serves several heads of query one after the other (Ainslie et al., 2023). Raises
+    ShapeError, DTypeError, InvalidArgument.
 
     >>> import polyback as pb
     >>> x = pb.asarray([[1.0, 0.0], [0.0, 1.0]])
@@ -60,7 +63,19 @@ def scaled_dot_product_attention(
     [1.0, 0.0]
     """
     check_tensors("scaled_dot_product_attention", query, key, value)
+    if enable_gqa:
+        key, value = (_for_heads_of(query, x) for x in (key, value))
     return _attend(query, key, value, attn_mask, dropout_p, is_causal, scale, generator)[0]
+
+
+def _for_heads_of(query: Tensor, x: Tensor) -> Tensor:
+    """Every head of ``x`` as often as it has heads of the query to serve."""
+    if min(query.ndim, x.ndim) < 3 or query.shape[-3] % max(x.shape[-3], 1):
+        raise ShapeError(
+            f"[attention] got a query of {query.shape}, keys or values of {x.shape}; want heads at "
+            f"axis -3, those of the query a multiple"
+        )
+    return repeat(x, query.shape[-3] // max(x.shape[-3], 1), axis=-3)
 
 
 def _attend(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, ClassVar, final
 
 from polyback.dtype import DEFAULT_FLOAT, int64
 from polyback.errors import InvalidArgument, ShapeError
 from polyback.frontend.autocast import widened
 from polyback.frontend.autograd import no_grad
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions import mean, ones, reshape, sqrt, square, zeros
 from polyback.frontend.functions.creation import Where
 from polyback.frontend.functions.elementwise import in_place
@@ -36,6 +38,7 @@ class BatchNorm(Module):
     """
 
     takes: ClassVar[dict[int, str]]  # number of axes -> how the shape is written
+    together = True  # all images of a batch have one mean and variance
 
     def __init__(
         self,
@@ -69,6 +72,7 @@ class BatchNorm(Module):
     num_batches_tracked: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
+        check_tensors(type(self).__name__, x)
         if x.ndim not in self.takes or x.shape[1] != self.num_features:
             want = " or ".join(self.takes.values()).replace("C", str(self.num_features))
             raise ShapeError(f"[{type(self).__name__}] got {x.shape}; want {want}")
@@ -83,13 +87,14 @@ class BatchNorm(Module):
         return y * reshape(self.weight, row) + reshape(self.bias, row)
 
     def _of_batch(self, x: Tensor) -> Tensor:
-        count = x.size // max(self.num_features, 1)
+        axes = (*((0,) if self.together else ()), *range(2, x.ndim))
+        count = math.prod(x.shape[a] for a in axes)
         if self.training and count < 2:
             raise InvalidArgument(
                 f"[{type(self).__name__}] got {x.shape} in training; want more than one value per "
-                f"channel: drop the last batch (drop_last=True), or call eval()"
+                f"channel{': drop the last batch (drop_last=True), or call eval()' * self.together}"
             )
-        y, average, variance = _normalized(x, (0, *range(2, x.ndim)), self.eps)
+        y, average, variance = _normalized(x, axes, self.eps)
         if self.training and self.track_running_stats and not is_recomputing():
             unbias = count / (count - 1)
             with no_grad():

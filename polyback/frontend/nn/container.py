@@ -12,7 +12,10 @@ from polyback.frontend.tensor import Tensor
 
 def _checked(module: Any, what: str) -> Module:
     if not isinstance(module, Module):
-        raise InvalidArgument(f"[{what}] got {type(module).__name__}; want a Module")
+        made = isinstance(module, type) and issubclass(module, Module)
+        got = f"the class {module.__name__}" if made else type(module).__name__
+        hint = f": {module.__name__}(...)" if made else ""
+        raise InvalidArgument(f"[{what}] got {got}; want a Module{hint}")
     return module
 
 

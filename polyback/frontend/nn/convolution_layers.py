@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar, final
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, final, get_args
 
 from polyback.errors import InvalidArgument
 from polyback.frontend.functions.creation import Where
@@ -17,10 +17,13 @@ from polyback.frontend.nn.convolution import (
     conv_transpose2d,
 )
 from polyback.frontend.nn.module import Module
+from polyback.frontend.nn.padding import pad
 from polyback.frontend.nn.start import uniform_start
 from polyback.frontend.nn.windows import Size, each
 from polyback.frontend.random import Generator
 from polyback.frontend.tensor import Tensor
+
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 
 
 class Windowed(Module):
@@ -65,7 +68,8 @@ class Windowed(Module):
         self.bias = start(out_channels) if bias else None
 
     def _repr(self, **options: Any) -> str:
-        usual = {"stride": 1, "padding": 0, "dilation": 1, "output_padding": 0, "groups": 1}
+        usual = {"stride": 1, "padding": 0, "dilation": 1, "output_padding": 0,
+                 "padding_mode": "zeros"}  # fmt: skip
         given = [f"{k}={v}" for k, v in options.items() if v != usual[k]]
         given += [] if self.groups == 1 else [f"groups={self.groups}"]
         given += [] if self.bias is not None else ["bias=False"]
@@ -74,7 +78,7 @@ class Windowed(Module):
 
 
 class Forward(Windowed):
-    """A convolution."""
+    """A convolution; ``padding_mode``: what stands in the padding, as :func:`pad` names it."""
 
     def __init__(
         self,
@@ -86,12 +90,19 @@ class Forward(Windowed):
         dilation: Size = 1,
         groups: int = 1,
         bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
         *,
         generator: Generator | None = None,
         device: Where = None,
         dtype: Any = None,
     ) -> None:
+        if padding_mode not in get_args(PaddingMode):
+            raise InvalidArgument(
+                f"[{type(self).__name__}] got padding_mode={padding_mode!r}; want one of "
+                f"{', '.join(get_args(PaddingMode))}"
+            )
         self.stride, self.padding, self.dilation = stride, padding, dilation
+        self.padding_mode = padding_mode
         place = {"generator": generator, "device": device, "dtype": dtype}
         self._start(in_channels, out_channels, kernel_size, groups, bias, **place)
 
@@ -101,12 +112,30 @@ class Forward(Windowed):
         return self.out_channels, self.in_channels // self.groups
 
     def forward(self, x: Tensor) -> Tensor:
+        padding: Padding = self.padding
+        if self.padding_mode != "zeros":
+            x, padding = pad(x, self._ends(), self.padding_mode), 0
         return self.function(
-            x, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+            x, self.weight, self.bias, self.stride, padding, self.dilation, self.groups
         )
 
+    def _ends(self) -> list[int]:
+        """What :func:`pad` takes: before and after each axis, the last axis first."""
+        name, axes = type(self).__name__, self.axes
+        if self.padding == "same":
+            gaps = each(self.dilation, axes, "dilation", name)
+            total = [g * (k - 1) for g, k in zip(gaps, self.kernel_size, strict=True)]
+            pairs = [(n // 2, n - n // 2) for n in total]
+        else:
+            width = 0 if isinstance(self.padding, str) else self.padding  # "valid" is none
+            pairs = [(n, n) for n in each(width, axes, "padding", name, 0)]
+        return [n for pair in reversed(pairs) for n in pair]
+
     def extra_repr(self) -> str:
-        return self._repr(stride=self.stride, padding=self.padding, dilation=self.dilation)
+        return self._repr(
+            stride=self.stride, padding=self.padding, dilation=self.dilation,
+            padding_mode=self.padding_mode,
+        )  # fmt: skip
 
 
 @final
@@ -139,7 +168,7 @@ class Conv2d(Forward):
 
 
 class Transposed(Windowed):
-    """A transposed convolution."""
+    """A transposed convolution; a call may say the ``output_size`` instead of output_padding."""
 
     def __init__(
         self,
@@ -167,11 +196,33 @@ class Transposed(Windowed):
         """(in_channels, out_channels / groups)"""
         return self.in_channels, self.out_channels // self.groups
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, output_size: Sequence[int] | None = None) -> Tensor:
+        more = self.output_padding if output_size is None else self._more(x, output_size)
         return self.function(
-            x, self.weight, self.bias, self.stride, self.padding, self.output_padding,
-            self.groups, self.dilation,
+            x, self.weight, self.bias, self.stride, self.padding, more, self.groups, self.dilation
+        )
+
+    def _more(self, x: Tensor, output_size: Sequence[int]) -> list[int]:
+        """The output_padding that gives this size. Raises InvalidArgument if none does."""
+        name, axes = type(self).__name__, self.axes
+        wanted = each(tuple(output_size)[-axes:], axes, "output_size", name)
+        steps, ends, gaps = (
+            each(self.stride, axes, "stride", name), each(self.padding, axes, "padding", name, 0),
+            each(self.dilation, axes, "dilation", name),
         )  # fmt: skip
+        least = [
+            (n - 1) * s - 2 * e + g * (k - 1) + 1
+            for n, s, e, g, k in zip(
+                x.shape[-axes:], steps, ends, gaps, self.kernel_size, strict=True
+            )
+        ]
+        more = [n - m for n, m in zip(wanted, least, strict=True)]
+        if any(not 0 <= m < s for m, s in zip(more, steps, strict=True)):
+            raise InvalidArgument(
+                f"[{name}] got output_size={tuple(wanted)}; want {tuple(least)}, or less than the "
+                f"stride {steps} more"
+            )
+        return more
 
     def extra_repr(self) -> str:
         return self._repr(

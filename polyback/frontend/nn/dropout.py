@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import final
 
-from polyback.errors import InvalidArgument
+from polyback.errors import InvalidArgument, ShapeError
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions import where
 from polyback.frontend.nn.module import Module
 from polyback.frontend.random import Generator, default_generator
 from polyback.frontend.tensor import Tensor
+from polyback.view import Shape
 
 
 def dropout(
@@ -24,12 +25,55 @@ def dropout(
     [0.0, 0.0, 0.0]
     """
     check_tensors("dropout", input)
-    _check(p, "dropout")
+    return _drop("dropout", input, p, training, generator, input.shape)
+
+
+def _dropout_channels(
+    axes: int, input: Tensor, p: float, training: bool, generator: Generator | None
+) -> Tensor:
+    op, sizes = f"dropout{axes}d", "L" if axes == 1 else "H, W"
+    check_tensors(op, input)
+    if input.ndim not in (axes + 1, axes + 2):
+        raise ShapeError(f"[{op}] got {input.shape}; want (N, C, {sizes}) or (C, {sizes})")
+    shape = input.shape[:-axes] + (1,) * axes
+    return _drop(op, input, p, training, generator, shape)
+
+
+def dropout1d(
+    input: Tensor, p: float = 0.5, training: bool = True, *, generator: Generator | None = None
+) -> Tensor:
+    """:func:`dropout` of whole channels of ``input`` (N, C, L) or (C, L). Raises ShapeError.
+
+    >>> import polyback as pb
+    >>> pb.nn.dropout1d(pb.ones((1, 2, 3)), 1.0).tolist()
+    [[[0.0, 0.0, 0.0], [0.0, 0.0, 0.0]]]
+    """
+    return _dropout_channels(1, input, p, training, generator)
+
+
+def dropout2d(
+    input: Tensor, p: float = 0.5, training: bool = True, *, generator: Generator | None = None
+) -> Tensor:
+    """:func:`dropout` of whole channels of ``input`` (N, C, H, W) or (C, H, W) (Tompson et al.,
+    2015). Raises ShapeError.
+
+    >>> import polyback as pb
+    >>> pb.nn.dropout2d(pb.ones((1, 2, 1, 2)), 1.0).tolist()
+    [[[[0.0, 0.0]], [[0.0, 0.0]]]]
+    """
+    return _dropout_channels(2, input, p, training, generator)
+
+
+def _drop(
+    op: str, x: Tensor, p: float, training: bool, generator: Generator | None, shape: Shape
+) -> Tensor:
+    """One draw for each place of ``shape``, which broadcasts to x."""
+    _check(p, op)
     if not training or p == 0.0:
-        return input
+        return x
     keep = 1.0 - p
-    mask = (generator or default_generator()).bernoulli(keep, input.shape, device=input.device)
-    return where(mask, input * (1.0 / keep if keep else 0.0), 0.0)
+    mask = (generator or default_generator()).bernoulli(keep, shape, device=x.device)
+    return where(mask, x * (1.0 / keep if keep else 0.0), 0.0)
 
 
 def _check(p: float, what: str) -> None:
@@ -37,8 +81,21 @@ def _check(p: float, what: str) -> None:
         raise InvalidArgument(f"[{what}] got p={p}; want 0 to 1")
 
 
+class Dropping(Module):
+    """What layers that drop share. ``inplace`` is PyTorch's, and changes nothing."""
+
+    def __init__(
+        self, p: float = 0.5, inplace: bool = False, *, generator: Generator | None = None
+    ) -> None:
+        _check(p, type(self).__name__)
+        self.p, self.inplace, self.generator = float(p), inplace, generator
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
 @final
-class Dropout(Module):
+class Dropout(Dropping):
     """``y = x / (1 - p)`` with probability ``1 - p``, else 0 (Srivastava et al., 2014).
 
     Only while training; in use (``eval()``) ``y = x``. The mask comes from ``generator``, else
@@ -51,12 +108,31 @@ class Dropout(Module):
     (True, [1.0])
     """
 
-    def __init__(self, p: float = 0.5, *, generator: Generator | None = None) -> None:
-        _check(p, "Dropout")
-        self.p, self.generator = float(p), generator
-
     def forward(self, x: Tensor) -> Tensor:
         return dropout(x, self.p, self.training, generator=self.generator)
 
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
+
+@final
+class Dropout1d(Dropping):
+    """:func:`dropout1d` while training: whole channels of (N, C, L) or (C, L).
+
+    >>> import polyback as pb
+    >>> pb.nn.Dropout1d(0.5).eval()(pb.ones((1, 2, 3))).shape
+    (1, 2, 3)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return dropout1d(x, self.p, self.training, generator=self.generator)
+
+
+@final
+class Dropout2d(Dropping):
+    """:func:`dropout2d` while training: whole channels of (N, C, H, W) or (C, H, W).
+
+    >>> import polyback as pb
+    >>> pb.nn.Dropout2d(0.5).eval()(pb.ones((1, 2, 3, 3))).shape
+    (1, 2, 3, 3)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return dropout2d(x, self.p, self.training, generator=self.generator)

@@ -117,8 +117,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     1.6666666666666667
     """
     slope = 0.01 if param is None else param
-    gains = {
-        "linear": 1.0,
+    products = ("linear", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d")
+    gains = dict.fromkeys(products, 1.0) | {
         "sigmoid": 1.0,
         "tanh": 5.0 / 3.0,
         "relu": math.sqrt(2.0),

@@ -66,6 +66,7 @@ class Linear(Module):
         self.bias = start(out_features) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
+        check_tensors("Linear", x)
         if not x.ndim or x.shape[-1] != self.in_features:
             raise ShapeError(f"[Linear] got {x.shape}; want (..., {self.in_features})")
         return linear(x, self.weight, self.bias)
@@ -107,6 +108,7 @@ class Bilinear(Module):
         self.bias = start(out_features) if bias else None
 
     def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
+        check_tensors("Bilinear", x1, x2)
         sizes = (self.in1_features, self.in2_features)
         if not x1.ndim or x1.shape[:-1] != x2.shape[:-1] or (x1.shape[-1], *x2.shape[-1:]) != sizes:
             raise ShapeError(

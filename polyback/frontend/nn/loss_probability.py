@@ -6,6 +6,7 @@ from typing import Literal, final
 
 from polyback.errors import DTypeError, InvalidArgument
 from polyback.frontend import functions as f
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.nn.loss import (
     ReducedLoss,
     Reduction,
@@ -41,6 +42,7 @@ def binary_cross_entropy_with_logits(
     what = "binary_cross_entropy_with_logits"
     check_reduction(reduction, what)
     _check_truth(what, input, target)
+    check_tensors(what, *(w for w in (weight, pos_weight) if w is not None))
     positive = f.softplus(-input)
     if pos_weight is not None:
         positive = (1.0 + (pos_weight - 1.0) * target) * positive
@@ -64,6 +66,8 @@ def binary_cross_entropy(
     """
     check_reduction(reduction, "binary_cross_entropy")
     _check_truth("binary_cross_entropy", input, target)
+    if weight is not None:
+        check_tensors("binary_cross_entropy", weight)
     given = input.detach()
     if not f.all((given >= 0) & (given <= 1)).item():
         raise InvalidArgument(

@@ -14,7 +14,6 @@ from polyback.features import Window
 from polyback.frontend.autograd import is_grad_enabled
 from polyback.frontend.functions.creation import asarray
 from polyback.frontend.functions.elementwise import cast
-from polyback.frontend.functions.linalg import matmul
 from polyback.frontend.nn.windows import Pair, Size, back, each, flat, float_type, images
 from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
@@ -296,41 +295,3 @@ def avg_pool2d(
         "avg_pool2d", 2, x, kernel_size, stride, padding, ceil_mode, count_include_pad,
         divisor_override,
     )  # fmt: skip
-
-
-def adaptive_avg_pool2d(x: Tensor, output_size: int | Sequence[int | None] | None) -> Tensor:
-    """Means under ``output_size`` windows in each direction that cover x, (N, C, H, W) or
-    (C, H, W): window i of I reads rows ``floor(i H / I)`` to ``ceil((i + 1) H / I)``.
-
-    None in ``output_size`` keeps the size. Real floating types. Raises ShapeError, DTypeError,
-    InvalidArgument.
-
-    >>> import polyback as pb
-    >>> pb.nn.adaptive_avg_pool2d(pb.ones((2, 3, 7, 5)), 1).shape
-    (2, 3, 1, 1)
-    """
-    op = "adaptive_avg_pool2d"
-    float_type(op, x)
-    planes = images(x, 2, op)
-    asked = output_size if isinstance(output_size, Sequence) else (output_size, output_size)
-    sizes = planes.shape[2:]
-    given = [sizes[a % 2] if n is None else n for a, n in enumerate(asked)]
-    wanted = each(given, 2, "output_size", op)
-    if 0 in sizes:
-        raise ShapeError(f"[{op}] got {x.shape}; want heights and widths from 1")
-    wide = cast(planes, x.dtype.compute)
-    rows, columns = (
-        asarray(_averages(n, count), dtype=wide.dtype, device=x.device)
-        for n, count in zip(sizes, wanted, strict=True)
-    )
-    y = matmul(matmul(rows, wide), columns.mT)
-    return back(cast(y, x.dtype), x, 2)
-
-
-def _averages(n: int, count: int) -> Any:
-    """The matrix that takes the means under ``count`` windows over ``n`` elements."""
-    weights = np.zeros((count, n))
-    for i in range(count):
-        start, stop = i * n // count, -(-(i + 1) * n // count)
-        weights[i, start:stop] = 1 / (stop - start)
-    return weights

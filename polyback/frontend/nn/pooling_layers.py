@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar, final
 
 from polyback.frontend.nn.module import Module
 from polyback.frontend.nn.pooling import (
-    adaptive_avg_pool2d,
     avg_pool1d,
     avg_pool2d,
     max_pool1d,
@@ -132,22 +131,3 @@ class AvgPool2d(AvgPool):
             x, self.kernel_size, self.stride, self.padding, self.ceil_mode,
             self.count_include_pad, self.divisor_override,
         )  # fmt: skip
-
-
-@final
-class AdaptiveAvgPool2d(Module):
-    """:func:`adaptive_avg_pool2d` as a layer: x (N, C, H, W) or (C, H, W).
-
-    >>> import polyback as pb
-    >>> pb.nn.AdaptiveAvgPool2d((1, None))(pb.ones((5, 2, 9, 7))).shape
-    (5, 2, 1, 7)
-    """
-
-    def __init__(self, output_size: int | Sequence[int | None] | None) -> None:
-        self.output_size = output_size
-
-    def forward(self, x: Tensor) -> Tensor:
-        return adaptive_avg_pool2d(x, self.output_size)
-
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"

@@ -9,6 +9,7 @@ import numpy as np
 
 from polyback.dtype import DEFAULT_FLOAT
 from polyback.errors import InvalidArgument, ShapeError
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions import asarray, expand_dims
 from polyback.frontend.functions.creation import Where
 from polyback.frontend.nn import init
@@ -51,6 +52,7 @@ class Positional(Module):
         self.d_model, self.max_len, self.batch_first = d_model, max_len, batch_first
 
     def _add(self, x: Tensor, table: Tensor) -> Tensor:
+        check_tensors(type(self).__name__, x)
         along = 1 if self.batch_first and x.ndim == 3 else 0
         if x.ndim not in (2, 3) or x.shape[-1] != self.d_model or x.shape[along] > self.max_len:
             lead = "(N, L" if self.batch_first else "(L, N"

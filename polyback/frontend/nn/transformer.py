@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar, final
 
+from polyback.dtype import DEFAULT_FLOAT
 from polyback.errors import InvalidArgument
-from polyback.frontend.functions import gelu, relu
+from polyback.frontend.functions import gelu, relu, where, zeros
 from polyback.frontend.functions.creation import Where
-from polyback.frontend.nn.attention import MultiheadAttention
+from polyback.frontend.nn import init
+from polyback.frontend.nn.attention import MultiheadAttention, causal_mask
 from polyback.frontend.nn.container import ModuleList
 from polyback.frontend.nn.dropout import Dropout
 from polyback.frontend.nn.linear import Linear
@@ -242,3 +245,84 @@ class TransformerDecoder(Module):
                 memory_key_padding_mask, tgt_is_causal, memory_is_causal,
             )  # fmt: skip
         return tgt if self.norm is None else self.norm(tgt)
+
+
+@final
+class Transformer(Module):
+    """An encoder of ``src`` and a decoder of ``tgt`` that attends to its result, each a stack with
+    a LayerNorm at the end (Vaswani et al., 2017): names, options and shapes are those of
+    :class:`TransformerEncoder` and :class:`TransformerDecoder`; matrices start Xavier uniform.
+
+    >>> import polyback as pb
+    >>> model = pb.nn.Transformer(8, 2, 1, 1, 16)
+    >>> model(pb.zeros((5, 2, 8)), pb.zeros((3, 2, 8)), tgt_is_causal=True).shape
+    (3, 2, 8)
+    """
+
+    def __init__(
+        self,
+        d_model: int = 512,
+        nhead: int = 8,
+        num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: Activation = "relu",
+        *,
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        generator: Generator | None = None,
+        device: Where = None,
+        dtype: Any = None,
+    ) -> None:
+        sizes = (d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps)
+        place: dict[str, Any] = {"device": device, "dtype": dtype}
+        options: dict[str, Any] = {"generator": generator, **place}
+
+        def norm() -> LayerNorm:
+            return LayerNorm(d_model, layer_norm_eps, bias=bias, **place)
+
+        encoder = TransformerEncoderLayer(*sizes, batch_first, norm_first, bias, **options)
+        decoder = TransformerDecoderLayer(*sizes, batch_first, norm_first, bias, **options)
+        self.encoder = TransformerEncoder(encoder, num_encoder_layers, norm())
+        self.decoder = TransformerDecoder(decoder, num_decoder_layers, norm())
+        for parameter in self.parameters():
+            if parameter.ndim > 1:
+                init.xavier_uniform_(parameter, generator=generator)
+        self.d_model, self.nhead, self.batch_first = d_model, nhead, batch_first
+
+    def forward(
+        self,
+        src: Tensor,
+        tgt: Tensor,
+        src_mask: Tensor | None = None,
+        tgt_mask: Tensor | None = None,
+        memory_mask: Tensor | None = None,
+        src_key_padding_mask: Tensor | None = None,
+        tgt_key_padding_mask: Tensor | None = None,
+        memory_key_padding_mask: Tensor | None = None,
+        src_is_causal: bool = False,
+        tgt_is_causal: bool = False,
+        memory_is_causal: bool = False,
+    ) -> Tensor:
+        memory = self.encoder(src, src_mask, src_key_padding_mask, src_is_causal)
+        y: Tensor = self.decoder(
+            tgt, memory, tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask,
+            tgt_is_causal, memory_is_causal,
+        )  # fmt: skip
+        return y
+
+    @staticmethod
+    def generate_square_subsequent_mask(
+        sz: int, *, device: Where = None, dtype: Any = None
+    ) -> Tensor:
+        """(sz, sz), to be added to scores: -inf where a query would take a later key, else 0.
+
+        >>> import polyback as pb
+        >>> pb.nn.Transformer.generate_square_subsequent_mask(2).tolist()
+        [[0.0, -inf], [0.0, 0.0]]
+        """
+        nothing = zeros((), dtype=dtype or DEFAULT_FLOAT, device=device)
+        return where(causal_mask(sz, device=device), nothing, -math.inf)
