@@ -66,7 +66,7 @@ def test_initial_values_of_a_window_and_errors(device):
         nn.init.xavier_uniform((3,))
     with pytest.raises(pb.InvalidArgument, match="want 'fan_in' or 'fan_out'"):
         nn.init.kaiming_normal((2, 2), mode="fan")
-    with pytest.raises(pb.InvalidArgument, match="want one of: .*leaky_relu, linear"):
+    with pytest.raises(pb.InvalidArgument, match=r"want one of: .*leaky_relu, linear"):
         nn.init.calculate_gain("gelu")
 
 
