@@ -38,6 +38,7 @@ int cuMemHostAlloc(void **p, size_t n, unsigned flags) { *p = malloc(n); return 
 int cuMemFreeHost(void *p) { free(p); OK; }
 int cuMemcpyHtoDAsync_v2(ptr to, const void *from, size_t n, void *s) { memcpy((void *)to, from, n); OK; }
 int cuMemcpyDtoHAsync_v2(void *to, ptr from, size_t n, void *s) { memcpy(to, (void *)from, n); OK; }
+int cuMemcpyDtoDAsync_v2(ptr to, ptr from, size_t n, void *s) { memcpy((void *)to, (void *)from, n); OK; }
 int cuModuleLoadDataEx(void **m, const void *image, unsigned n, void *o, void *v) { *m = (void *)32; OK; }
 int cuModuleLoadData(void **m, const void *image) { *m = (void *)32; OK; }
 int cuModuleUnload(void *m) { OK; }

@@ -382,6 +382,12 @@ class SimulatedCuda:
         self.calls["dtoh"] += 1
         self.queue(lambda: self._copy(target.ctypes.data, source, source, target.nbytes))
 
+    def memcpy_dtod_async(self, to: int, source: int, nbytes: int, stream: Any) -> None:
+        """Between two places of the device."""
+        self.check_current()
+        self.calls["dtod"] += 1
+        self.queue(lambda: self._copy(to, source, to, nbytes))
+
     def _copy(self, to: int, source: int, device: int, nbytes: int) -> None:
         inside = any(m.address <= device and device + nbytes <= m.address + m.nbytes
                      for m in self.memory.values())  # fmt: skip
