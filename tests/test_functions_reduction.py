@@ -210,3 +210,10 @@ def test_gradients_of_reductions(device: str, f: object, axis: object) -> None:
     x = pb.asarray(np.random.default_rng(0).permutation(12.0 + np.arange(12)).reshape(2, 3, 2) / 9)
     x = pb.asarray(x, dtype=pb.float64, device=device)
     pb.testing.check_grad(lambda x: f(x * x, axis=axis), x)
+
+
+def test_the_gradient_of_no_deviation_is_zero(device: str) -> None:
+    x = pb.asarray([[2.0, 2.0], [1.0, 3.0]], device=device, requires_grad=True)
+    pb.sum(pb.std(x, axis=1)).backward()
+    assert x.grad is not None
+    assert x.grad.tolist() == [[0.0, 0.0], [-0.5, 0.5]]

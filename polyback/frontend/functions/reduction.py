@@ -247,7 +247,8 @@ def _variance(x: Tensor, axis: Axis, correction: float, keepdims: bool) -> tuple
 def std(
     x: Tensor, /, *, axis: Axis = None, correction: float = 0.0, keepdims: bool = False
 ) -> Tensor:
-    """The standard deviation along ``axis``: the square root of :func:`var`.
+    """The standard deviation along ``axis``: the square root of :func:`var`; where it is 0, so is
+    its gradient, as PyTorch has it.
 
     >>> import polyback as pb
     >>> float(pb.std(pb.asarray([1.0, 3.0])))
@@ -255,7 +256,9 @@ def std(
     """
     check_tensors("std", x)
     result, dtype = _variance(x, axis, correction, keepdims)
-    return cast(sqrt(result), dtype)
+    varies = result != 0.0
+    root: Tensor = where(varies, sqrt(where(varies, result, 1.0)), result)
+    return cast(root, dtype)
 
 
 def count_nonzero(x: Tensor, /, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
