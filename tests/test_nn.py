@@ -161,3 +161,45 @@ def test_activations_are_the_functions_of_their_names(device):
         np.testing.assert_allclose(layer(x).numpy(), want.numpy(), **F64, err_msg=repr(layer))
     with pytest.raises(pb.ShapeError, match="same shape"):
         nn.Residual(nn.Flatten(0))(x)
+
+
+def test_channels_are_dropped_as_a_whole(device):
+    pb.random.manual_seed(0)
+    for layer, tail in ((pb.nn.Dropout1d(0.5), (3,)), (pb.nn.Dropout2d(0.5, inplace=True), (2, 3))):
+        y = layer(pb.ones((4, 16, *tail), device=device)).numpy().reshape(64, -1)
+        assert ((y == 0).all(1) | (y == 2).all(1)).all()
+        assert 10 < (y[:, 0] == 0).sum() < 54
+        x = pb.ones((16, *tail), device=device)
+        assert layer.eval()(x) is x
+        with pytest.raises(pb.ShapeError, match="want"):
+            layer(pb.ones(3, device=device))
+
+
+def test_options_for_other_libraries_sake(device):
+    x = pb.asarray([-1.0, 2.0], device=device)
+    assert pb.nn.ReLU(inplace=True)(x).tolist() == [0.0, 2.0]
+    assert x.tolist() == [-1.0, 2.0]
+    with pytest.raises(pb.InvalidArgument, match=r"the class ReLU; want a Module: ReLU\(\.\.\.\)"):
+        pb.nn.Sequential(pb.nn.ReLU)
+
+
+def test_errors_of_layers_for_images():
+    nn, image = pb.nn, pb.ones((1, 3, 4, 4))
+    cases = [
+        (pb.ShapeError, "at most 3", lambda: nn.pad(image, (4, 0), "reflect")),
+        (pb.InvalidArgument, "two integers", lambda: nn.pad(image, (1,))),
+        (pb.InvalidArgument, "mode='edge'", lambda: nn.pad(image, (1, 1), "edge")),
+        (pb.ShapeError, "want", lambda: nn.interpolate(image, 3, mode="linear")),
+        (pb.InvalidArgument, "either", lambda: nn.Upsample()),
+        (pb.ShapeError, "one window", lambda: nn.unfold(image, 5)),
+        (pb.ShapeError, r"C \* 4, 9", lambda: nn.fold(pb.ones((1, 4, 5)), 4, 2)),
+        (pb.ShapeError, "even", lambda: nn.glu(pb.ones(3))),
+        (pb.ShapeError, "its square", lambda: nn.pixel_shuffle(image, 2)),
+        (pb.InvalidArgument, "more than one", lambda: nn.InstanceNorm2d(3)(image[..., :1, :1])),
+        (pb.InvalidArgument, "padding_mode", lambda: nn.Conv2d(3, 1, 3, padding_mode="edge")),
+        (pb.InvalidArgument, "output_size",
+         lambda: nn.ConvTranspose2d(3, 1, 3, 2)(image, output_size=(20, 20))),
+    ]  # fmt: skip
+    for error, text, wrong in cases:
+        with pytest.raises(error, match=text):
+            wrong()

@@ -131,3 +131,8 @@ def test_constants_and_errors_of_the_host_values(device):
         nn.init.orthogonal((3,))
     with pytest.raises(pb.InvalidArgument, match=r"std=0\.0, \[-2\.0, 2\.0\]"):
         nn.init.trunc_normal((3,), std=0.0)
+
+
+def test_what_is_filled_is_a_tensor():
+    with pytest.raises(pb.DTypeError, match=r"\[uniform_\] got list"):
+        pb.nn.init.uniform_([1.0, 2.0])

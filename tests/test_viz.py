@@ -45,3 +45,8 @@ def test_files(tmp_path, monkeypatch):
 def test_svg(tmp_path):
     pb.viz.save(tmp_path / "graph.svg", pb.exp(pb.ones(2, requires_grad=True)))
     assert "<svg" in (tmp_path / "graph.svg").read_text()
+
+
+def test_a_model_with_several_results():
+    text = pb.viz.dot(pb.nn.LSTM(3, 4), pb.ones((2, 1, 3)))
+    assert text.count("weight_hh_l0") == 1

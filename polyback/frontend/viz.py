@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from polyback.errors import GradientError, InvalidArgument
-from polyback.frontend.autograd import Node, set_grad_enabled, subgraph
+from polyback.frontend.autograd import set_grad_enabled, subgraph
 from polyback.frontend.nn.module import Module
 from polyback.frontend.tensor import Tensor
 
@@ -17,7 +18,8 @@ Path_ = str | os.PathLike[str]
 
 
 def dot(what: Tensor | Module, *inputs: Any, names: dict[str, Tensor] | None = None) -> str:
-    """The graph of a tensor, or of ``what(*inputs)`` for a model, as DOT text.
+    """The graph of a tensor, or of ``what(*inputs)`` for a model, which may give tuples of tensors,
+    as DOT text.
 
     Boxes are operations, ellipses the leaves they start from, with the names of ``names`` or of the
     model's parameters; arrows go the way of the computation. Raises GradientError for a tensor that
@@ -41,16 +43,24 @@ def dot(what: Tensor | Module, *inputs: Any, names: dict[str, Tensor] | None = N
         known |= dict(what.named_parameters())
         with set_grad_enabled(True):
             what = what(*inputs)
-    if not isinstance(what, Tensor) or what.edge is None:
+    roots = [y for y in _tensors(what) if y.edge is not None]
+    if not roots:
         raise GradientError(
             "[viz] got nothing that is part of a graph; want a result of tensors with "
             "requires_grad=True, made while gradients are recorded"
         )
-    return _text(what, {id(t): name for name, t in known.items()})
+    return _text(roots, {id(t): name for name, t in known.items()})
 
 
-def _text(y: Tensor, names: dict[int, str]) -> str:
-    nodes, leaves = subgraph([y], set())
+def _tensors(what: Any) -> list[Tensor]:
+    """The tensors of nested tuples."""
+    if isinstance(what, (tuple, list)):
+        return [y for part in what for y in _tensors(part)]
+    return [what] if isinstance(what, Tensor) else []
+
+
+def _text(roots: Sequence[Tensor], names: dict[int, str]) -> str:
+    nodes, leaves = subgraph(roots, set())
     number = {id(edge): k for k, edge in enumerate([*nodes, *leaves])}
     lines = ["digraph {", '    rankdir=TB; node [fontname="sans-serif"];']
     for node in nodes:
@@ -64,8 +74,6 @@ def _text(y: Tensor, names: dict[int, str]) -> str:
         for edge in node.edges:
             if edge is not None:
                 lines.append(f"    n{number[id(edge)]} -> n{number[id(node)]};")
-    if not isinstance(y.edge, Node):
-        assert len(leaves) == 1  # the tensor itself
     return "\n".join([*lines, "}"])
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from polyback.dtype import DEFAULT_FLOAT, dtype_of, float32, float64
 from polyback.errors import InvalidArgument, ShapeError
 from polyback.frontend.autograd import no_grad
+from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions import asarray, full
 from polyback.frontend.functions import eye as identity
 from polyback.frontend.functions.creation import Where
@@ -300,6 +301,7 @@ def orthogonal(
 
 
 def _fill(target: Tensor, make: Any, *args: Any, **options: Any) -> Tensor:
+    check_tensors(f"{make.__name__}_", target)
     with no_grad():
         values = make(target.shape, *args, device=target.device, dtype=target.dtype, **options)
         target.array.assign(values.array)
