@@ -8,7 +8,7 @@ import pytest
 
 import polyback as pb
 
-pytest.register_assert_rewrite("tests")
+pytest.register_assert_rewrite("against_numpy", "bare_device", "extra_devices", "fakes")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
