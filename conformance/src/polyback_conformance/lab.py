@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from polyback.device import Device, Operand, required_claims
+from polyback.device import Device, required_claims
 from polyback.dtype import DTYPES, DType
 from polyback.errors import PolybackError, UnsupportedOp
 from polyback.program import Number, Program
@@ -60,6 +60,11 @@ class Lab:
 
     def __repr__(self) -> str:
         return self.target.name
+
+    @property
+    def optional(self) -> Any:
+        """The device, for the methods of the features that it names."""
+        return self.device
 
     def close(self) -> None:
         """Close the device; a fault here has its own test."""
@@ -173,7 +178,7 @@ class Lab:
 
     def refuses(
         self,
-        call: Callable[[list[Operand], list[Operand]], None],
+        call: Callable[..., None],
         outs: Sequence[tuple[Shape, DType]],
         ins: Sequence[Any],
         error: type[Exception] = UnsupportedOp,
@@ -204,7 +209,7 @@ class Lab:
         return box.put(values, given.layout)
 
 
-def _operand(placed: Any) -> Operand | Number | None:
+def _operand(placed: Any) -> Any:
     return placed.operand if isinstance(placed, Placed) else placed
 
 
@@ -234,4 +239,4 @@ def explained(note: str) -> Iterator[None]:
 
 def number(value: Any) -> Number:
     """A NumPy scalar as the Python number that a launch gets."""
-    return np.asarray(value).item()  # type: ignore[no-any-return]
+    return np.asarray(value).item()

@@ -125,14 +125,14 @@ class Sandbox:
         return placed
 
     def _upload(self, placed: Placed) -> None:
-        self.device.upload(placed.operand.buffer, 0, memoryview(placed.image))
+        self.device.upload(placed.operand.buffer, 0, placed.image.data)
 
     def check(self, *, written: bool = True) -> None:
         """Fetch all buffers. Raises Mismatch if a guard, a gap or an input changed; with
         ``written=False`` (a refused call) no output element may have changed either."""
         for placed in self.placed:
             after = np.empty_like(placed.image)
-            self.device.download(placed.operand.buffer, 0, memoryview(after))
+            self.device.download(placed.operand.buffer, 0, after.data)
             placed.after = after
             expected = placed.image
             if written and placed.role != "in":

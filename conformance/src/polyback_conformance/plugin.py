@@ -6,11 +6,12 @@ suite's own test modules is collected.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 OURS = "polyback_conformance."
+SESSION: Final = pytest.StashKey[Any]()  # of this run; its module is imported when it is needed
 DEFAULT_SEED = 20250731
 
 
@@ -78,7 +79,7 @@ def _session(config: pytest.Config) -> Any:
 
 
 def _has_session(config: pytest.Config) -> bool:
-    return hasattr(config, "_polyback_conformance")
+    return SESSION in config.stash
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -98,7 +98,7 @@ def descriptor_of(module: types.ModuleType) -> BackendDescriptor:
     results = manager.hook.polyback_backend()
     if len(results) != 1:
         raise TypeError(f"{module.__name__} has {len(results)} polyback_backend hooks, want 1")
-    return results[0]  # type: ignore[no-any-return]
+    return results[0]
 
 
 def describe(info: DeviceInfo) -> str:

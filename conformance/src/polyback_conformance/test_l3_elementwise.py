@@ -7,10 +7,10 @@ import pytest
 
 from polyback import scalar
 from polyback.dtype import DTYPES, DType, bool_, float32
-from polyback.program import Input, program
+from polyback.program import Input, Number, program
 from polyback_conformance import values
 from polyback_conformance.cases import RowCase, row_cases
-from polyback_conformance.compare import check_exact
+from polyback_conformance.compare import Array, check_exact
 from polyback_conformance.lab import Given, Lab, number
 from polyback_conformance.layouts import (
     CONTIGUOUS,
@@ -72,7 +72,7 @@ def check_numbers(lab: Lab, case: RowCase) -> None:
     arrays = [a[rng.permutation(a.size)[:67]] for a in arrays]
     shape = arrays[0].shape
     for k in range(case.row.arity):
-        given = list(arrays)
+        given: list[Array | Number] = list(arrays)
         code = case.program(scalars=[k])
         for i in range(6):
             given[k] = number(arrays[k][(i * 11) % shape[0]])

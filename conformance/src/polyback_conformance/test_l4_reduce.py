@@ -208,7 +208,7 @@ def test_sum_accuracy(lab: Lab, case: ReduceCase, n: int) -> None:
         x = terms.astype(case.dtype.numpy)
         wide = widen(x, case.dtype).astype(np.longdouble)
         want, magnitude = wide.sum(keepdims=True), np.abs(wide).sum(keepdims=True)
-        sources = [(x, (0,))]
+        sources: list[tuple[Array, tuple[int, ...]]] = [(x, (0,))]
         if n <= 65536:
             sources += [(np.stack([x] * 3), (1,)), (np.stack([x] * 5, 1), (0,))]
             sources += [(x.reshape(2, -1), (0, 1))] if n % 2 == 0 else []

@@ -179,13 +179,14 @@ def test_index_errors(front: Front) -> None:
     pb = front.pb
     x = front.tensor(numbers(int64))
     outside = front.tensor(np.array([0, 4]))
-    for call in (
+    calls: list[Callable[[], Any]] = [
         lambda: x[outside],
         lambda: x.__setitem__(outside, 0),
         lambda: x.__setitem__((0, outside, outside), 0),
         lambda: pb.take(x, outside, axis=1),
         lambda: x[front.tensor(np.zeros(5, bool))],
-    ):
+    ]
+    for call in calls:
         with pytest.raises(pb.IndexOutOfBounds):
             call()
     check_exact(x.numpy(), numbers(int64), note="after errors")

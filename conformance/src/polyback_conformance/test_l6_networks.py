@@ -60,10 +60,11 @@ def test_places(front: Front) -> None:
     pb = front.pb
     x = front.lab.rng("places").integers(-2, 3, (2, 3, 9, 8)).astype(np.float32)
     mine, theirs = front.tensor(x), front.tensor(x, device=front.reference)
-    for call in (
+    calls: list[Callable[[Any], Any]] = [
         lambda t: pb.nn.max_pool2d(t, 3, 2, 1, return_indices=True)[1],
         lambda t: pb.argmax(t, axis=2), lambda t: pb.argmin(t), lambda t: pb.argmax(t, axis=1),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for call in calls:
         check_exact(call(mine).numpy(), call(theirs).numpy())
 
 

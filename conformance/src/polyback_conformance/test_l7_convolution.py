@@ -212,7 +212,7 @@ def test_refusals(lab: Lab) -> None:
         ):  # fmt: skip
             method = getattr(device, way)
             lab.refuses(
-                lambda o, i, m=method, w=window, g=groups: m(o[0], *i, w, g),  # type: ignore[misc]
+                lambda o, i, m=method, w=window, g=groups: m(o[0], *i, w, g),
                 [(out, float32)],
                 [np.ones(first, np.float32), np.ones(second, np.float32)],
                 InvalidArgument,

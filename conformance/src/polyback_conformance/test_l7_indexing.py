@@ -10,6 +10,7 @@ import pytest
 
 from polyback import scalar
 from polyback.dtype import DTYPES, DType, float32
+from polyback.view import Shape
 from polyback_conformance import values
 from polyback_conformance.compare import check_exact
 from polyback_conformance.lab import Lab, explained, notes
@@ -72,7 +73,7 @@ def _scatter(lab: Lab, box: Sandbox, target: Placed, index: Placed, x: Placed, a
     note = notes(box, f"scatter {mode} along {axis}")
     target.role = "inout"
     with explained(note):
-        lab.device.scatter(target.operand, index.operand, x.operand, axis, mode)  # type: ignore[attr-defined]
+        lab.optional.scatter(target.operand, index.operand, x.operand, axis, mode)
         box.check()
     return want, note
 
@@ -131,9 +132,11 @@ def test_scatter_of_long_lanes(lab: Lab, dtype: DType, mode: str) -> None:
     offered(lab, "scatter_minmax" if mode in ("min", "max") else "scatter", dtype)
     if mode == "add" and dtype.name not in lab.caps.scalars.get("add", frozenset()):
         pytest.skip(f"L7 scatter add: {dtype} arithmetic is not claimed")
-    for shape, axis, length in (((1700,), 0, 3), ((1700,), 0, 5000), ((2, 900), 1, 40)):
+    own: list[tuple[Shape, int, int]] = [((1700,), 0, 3), ((1700,), 0, 5000), ((2, 900), 1, 40)]
+    for shape, axis, length in own:
         _long(lab, dtype, mode, shape, axis, length, shared=False)
-    for shape, axis, length in (((700, 3), 0, 50), ((2, 600, 2), 1, 900)):
+    common: list[tuple[Shape, int, int]] = [((700, 3), 0, 50), ((2, 600, 2), 1, 900)]
+    for shape, axis, length in common:
         _long(lab, dtype, mode, shape, axis, length, shared=True)
 
 
@@ -157,7 +160,7 @@ def _long(lab: Lab, dtype: DType, mode: str, shape: tuple[int, ...], axis: int, 
         note = notes(box, f"scatter {mode} along {axis}")
         target.role = "inout"
         with explained(note):
-            lab.device.scatter(target.operand, wide, x.operand, axis, mode)  # type: ignore[attr-defined]
+            lab.optional.scatter(target.operand, wide, x.operand, axis, mode)
             box.check()
         check_exact(target.result(), want, note=note)
 
@@ -171,7 +174,7 @@ def test_gather_scatter_round_trip(lab: Lab) -> None:
     with lab.box() as box:
         x, index = box.put(data), box.put(order)
         middle, back = box.out((500,), float32), box.out((500,), float32)
-        lab.device.gather(middle.operand, x.operand, index.operand, 0)  # type: ignore[attr-defined]
-        lab.device.scatter(back.operand, index.operand, middle.operand, 0, "set")  # type: ignore[attr-defined]
+        lab.optional.gather(middle.operand, x.operand, index.operand, 0)
+        lab.optional.scatter(back.operand, index.operand, middle.operand, 0, "set")
         box.check()
         check_exact(back.result(), data)

@@ -35,11 +35,11 @@ def test_memory_stats(lab: Lab) -> None:
     assert after.live == before.live, f"live: {before.live} before, {after.live} after"
     data = np.arange(100, dtype=np.uint8)
     kept = device.allocate(100)
-    device.upload(kept, 0, memoryview(data))
+    device.upload(kept, 0, data.data)
     device.trim()
     assert device.memory_stats().cached == 0, "trim leaves nothing cached"
     got = np.zeros(100, np.uint8)
-    device.download(kept, 0, memoryview(got))
+    device.download(kept, 0, got.data)
     device.free(kept)
     check_exact(got, data, note="after trim")
 
@@ -55,7 +55,7 @@ def test_host_view(lab: Lab) -> None:
         check_exact(view[:256].copy(), np.arange(256, dtype=np.uint8))
         view[7] = 99
         got = np.zeros(256, np.uint8)
-        device.download(buffer, 0, memoryview(got))
+        device.download(buffer, 0, got.data)
         assert got[7] == 99, "a write through the view is not in the buffer"
         device.upload(buffer, 3, memoryview(b"\x2a"))
         device.synchronize()
@@ -72,18 +72,18 @@ def test_adopt(lab: Lab) -> None:
     for start in (0, 1, 3):
         part = room[start : start + 64]
         before = device.memory_stats() if "memory_stats" in lab.caps.features else None
-        buffer = device.adopt(memoryview(part).cast("B"))
+        buffer = device.adopt(part.data.cast("B"))
         assert buffer.nbytes >= part.nbytes
         x = Operand(buffer, float32, View.contiguous((64,)))
         doubled = program(lambda x, s: x * s, float32, Input(float32, scalar=True))
         want = part * 2
         device.elementwise(doubled, [x], [x, 2.0])
         got = np.zeros(64, np.float32)
-        device.download(buffer, 0, memoryview(got).cast("B"))
+        device.download(buffer, 0, got.data.cast("B"))
         check_exact(got, want)
         check_exact(part.copy(), want, note="not written in place")
         part[5] = 7.0
-        device.download(buffer, 0, memoryview(got).cast("B"))
+        device.download(buffer, 0, got.data.cast("B"))
         assert got[5] == 7.0, "a write from outside is not seen"
         device.free(buffer)
         if before is not None:

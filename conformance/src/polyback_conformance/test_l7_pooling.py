@@ -179,13 +179,13 @@ def test_refusals(lab: Lab) -> None:
     for given, shape, dtype, kernel, window in wrong:
         for op in (scalar.MAX, scalar.SUM):
             lab.refuses(
-                lambda o, i, p=op, k=kernel, w=window: device.pool2d(p, o[0], None, i[0], k, w),  # type: ignore[misc]
+                lambda o, i, p=op, k=kernel, w=window: device.pool2d(p, o[0], None, i[0], k, w),
                 [(shape, dtype)], [given], InvalidArgument,
             )  # fmt: skip
     for op, index, kind in ((scalar.SUM, (1, 2, 3, 3), int64), (scalar.MAX, (1, 2, 3, 3), int32),
                             (scalar.MAX, (1, 2, 3, 2), int64)):  # fmt: skip
         lab.refuses(
-            lambda o, i, p=op: device.pool2d(p, o[0], o[1], i[0], (2, 2), two),  # type: ignore[misc]
+            lambda o, i, p=op: device.pool2d(p, o[0], o[1], i[0], (2, 2), two),
             [((1, 2, 3, 3), float32), (index, kind)], [x], InvalidArgument,
         )  # fmt: skip
     lab.refuses(

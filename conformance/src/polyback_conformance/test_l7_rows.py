@@ -182,10 +182,11 @@ def test_layer_norm(lab: Lab, dtype: DType) -> None:
             ins = [a if a is None else Given(a, way) for a, way in zip((x, *given), layouts)]
             outs = tuple(targets[(turn * k) % len(targets)] for k in (1, 5, 7))
             if np.prod(shape) < 10_000:
-                layer_norm(lab, *ins, 1e-5, outs)
+                layer_norm(lab, ins[0], ins[1], ins[2], 1e-5, outs)
             else:
                 last = rows[-1]
-                layer_norm(lab, x, *(a if a is None else Given(a, last) for a in given))
+                w, b = (a if a is None else Given(a, last) for a in given)
+                layer_norm(lab, x, w, b)
 
 
 @FLOATS
@@ -220,7 +221,7 @@ def test_refusals(lab: Lab) -> None:
         ]  # fmt: skip
         for given, shape, dtype, axis in cases:
             lab.refuses(
-                lambda outs, ins, a=axis: device.softmax(outs[0], ins[0], a, False),  # type: ignore[misc]
+                lambda outs, ins, a=axis: device.softmax(outs[0], ins[0], a, False),
                 [(shape, dtype)], [given], InvalidArgument,
             )  # fmt: skip
         lab.refuses(
@@ -229,11 +230,12 @@ def test_refusals(lab: Lab) -> None:
         )  # fmt: skip
     device = offered(lab, "layer_norm", float32)
     row: Shape = (3, 1)
-    for shapes, ins in (
+    wrong: list[tuple[tuple[Shape, ...], list[Any]]] = [
         (((3, 4), row, (3, 4)), [x, x, x]), (((3, 4), (1, 1), row), [x, x, x]),
         (((4, 3), row, row), [x, x, x]), (((3, 4), row, row), [x, bad, x]),
         (((3, 4), row, row), [x, x, x[:1]]), (((3, 4), row, row), [x, x.astype(np.float64), x]),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for shapes, ins in wrong:
         if any(a.dtype == np.float64 for a in ins) and "float64" not in lab.caps.storage:
             continue
         lab.refuses(

@@ -175,7 +175,7 @@ def test_refusals(lab: Lab) -> None:
     ]  # fmt: skip
     for shape, dtype, axis in cases:
         lab.refuses(
-            lambda outs, ins, a=axis: device.scan(scalar.SUM, outs[0], ins[0], a),  # type: ignore[misc]
+            lambda outs, ins, a=axis: device.scan(scalar.SUM, outs[0], ins[0], a),
             [(shape, dtype)], [x], InvalidArgument,
         )  # fmt: skip
     lab.refuses(

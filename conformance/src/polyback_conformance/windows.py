@@ -88,8 +88,9 @@ def conv2d_input(geometry: Geometry, slope: Array, w: Array) -> Array:
     here = geometry.inside(0)[:, None, :, None] & geometry.inside(1)[None, :, None, :]
     i, j, p, q = np.nonzero(here)
     x = np.zeros(shape, terms.dtype)
-    spots = geometry.places(0)[i, p], geometry.places(1)[j, q]
-    np.add.at(x, (slice(None), slice(None), *spots), terms[:, :, i, j, p, q])
+    every = slice(None)
+    spots: Any = (every, every, geometry.places(0)[i, p], geometry.places(1)[j, q])
+    np.add.at(x, spots, terms[:, :, i, j, p, q])
     return x
 
 
@@ -138,7 +139,7 @@ def held(geometry: Geometry) -> Geometry:
         while True:
             window = replace(geometry.window, padding=(padding[0], padding[1]))
             now = replace(geometry, window=window, result=(result[0], result[1]))
-            full = now.inside(a).any(1)
+            full = np.asarray(now.inside(a).any(1))
             if full.all():
                 break
             if full[0] and result[a] > 1:
