@@ -191,6 +191,20 @@ def test_a_scatter_of_long_lanes(device, mode):
         np.testing.assert_array_equal(get(device, target), old)
 
 
+def test_sub_groups_are_asked_of_the_device():
+    """Their words are used where the device has them and they hold neighbours (reductions on a GPU
+    are tested above, with or without)."""
+    device = open_as_gpu()
+    words, known = device._launcher.dialect, set(device._driver.device.extensions.split())
+    if known >= {"cl_khr_subgroup_shuffle", "cl_intel_required_subgroup_size"}:
+        assert words.warp in (16, 32)
+        assert "sub_group_shuffle" in words.shuffle
+    else:
+        assert words.warp == 1
+        assert words.shuffle is None
+    device.close()
+
+
 def test_two_threads_share_kernels(device):
     a = np.linspace(-1, 1, 40_000).astype(np.float32)
     want, wrong = np.exp(-(a.astype(np.float64) ** 2 + 0.5)) * 2, []

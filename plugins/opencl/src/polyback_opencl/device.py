@@ -32,7 +32,11 @@ class OpenclDevice(SimtDevice):
 
     def __init__(self, driver: OpenclDriver) -> None:
         traits = driver.traits
-        words = dialect(double=traits.double, is_cpu=traits.machine.is_cpu, is_pocl=traits.is_pocl)
+        is_cpu = traits.machine.is_cpu
+        words = dialect(
+            double=traits.double, is_cpu=is_cpu, is_pocl=traits.is_pocl,
+            sub_group=1 if is_cpu else driver.sub_group(),
+        )  # fmt: skip
         caps = claims(traits, shared=driver.computes_in_host_memory())
         super().__init__("opencl", caps, words, traits.machine, driver)
         self._opencl = driver

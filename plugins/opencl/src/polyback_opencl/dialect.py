@@ -21,8 +21,10 @@ TYPES: Final = {
 }  # fmt: skip
 
 
-def dialect(*, double: bool, is_cpu: bool, is_pocl: bool = True) -> Dialect:
-    """The words for one device."""
+def dialect(*, double: bool, is_cpu: bool, is_pocl: bool = True, sub_group: int = 1) -> Dialect:
+    """The words for one device; ``sub_group`` of its work-items read one another's registers."""
+    size = f"__attribute__((intel_reqd_sub_group_size({sub_group}))) " if sub_group > 1 else ""
+    place = f"(uint)(({{n}}) & {sub_group - 1})"
     wide = Wide(
         type="{type}{n}",
         # vload16 would be a call inside outlined functions; calls spill every vector register
@@ -36,7 +38,7 @@ def dialect(*, double: bool, is_cpu: bool, is_pocl: bool = True) -> Dialect:
     )  # fmt: skip
     return Dialect(
         header=(DOUBLE if double else "") + HEADER,
-        kernel="kernel void",
+        kernel=f"kernel {size}void",
         function="",
         outlined="__attribute__((noinline)) ",
         memory="global ",
@@ -56,5 +58,7 @@ def dialect(*, double: bool, is_cpu: bool, is_pocl: bool = True) -> Dialect:
         helpers=repairs.SCALAR if is_pocl else {},
         multiply_add="({a} * {b} + {c})" if is_cpu else "fma({a}, {b}, {c})",
         contract="#pragma OPENCL FP_CONTRACT ON" if is_cpu else "",
+        shuffle=f"sub_group_shuffle({{x}}, {place})" if sub_group > 1 else None,
+        warp=sub_group,
         wide=wide if is_cpu else None,
     )

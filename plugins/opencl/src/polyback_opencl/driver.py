@@ -55,6 +55,17 @@ KEEPS_BINARIES: Final = (POCL, "NVIDIA CUDA")  # platforms with own caches
 _LOST: Final = {-36, -9999}  # INVALID_COMMAND_QUEUE; NVIDIA's code for a fault on the device
 _MEMORY: Final = {-4, -5, -6, -61}  # allocation failure, resources, host memory, buffer size
 NO_PLATFORM: Final = -1001
+SUB_GROUP_WORDS: Final = {"cl_khr_subgroup_shuffle", "cl_intel_required_subgroup_size"}
+SUB_GROUPS: Final = (32, 16)
+# Everybody's neighbour is the last of its sub-group.
+SUB_GROUP_TRIAL: Final = """\
+kernel __attribute__((reqd_work_group_size(%(group)d, 1, 1)))
+__attribute__((intel_reqd_sub_group_size(%(size)d))) void seen(global int *out)
+{
+    int id = get_local_id(0);
+    out[id] = sub_group_shuffle(id, (uint)(%(size)d - 1));
+}
+"""
 
 
 def platforms() -> list[Any]:
@@ -192,6 +203,29 @@ class OpenclDriver(PooledDriver):
             return False
         return seen_there and bool((here == 2).all()) and here.ctypes.data == again.ctypes.data
 
+    def sub_group(self) -> int:
+        """How many neighbours of a group run in step and can read one another's registers; 1 where
+        the device has no such thing. Which work-items are together is the device's business, so it
+        is tried."""
+        group = self.traits.machine.group
+        if not set(self.device.extensions.split()) >= SUB_GROUP_WORDS:
+            return 1
+        for size in (n for n in SUB_GROUPS if n <= group):
+            source = SUB_GROUP_TRIAL % {"group": group, "size": size}
+            seen = np.empty(group, np.int32)
+            place = cl.Buffer(self._context, cl.mem_flags.WRITE_ONLY, seen.nbytes)
+            queue = self._queues.mine().handle
+            try:
+                kernel = cl.Kernel(_built(cl.Program(self._context, source), self._options), "seen")
+                kernel.set_args(place)
+                cl.enqueue_nd_range_kernel(queue, kernel, (group,), (group,))
+                cl.enqueue_copy(queue, seen, place)
+            except cl.Error:
+                continue
+            if (seen == np.arange(group) // size * size + size - 1).all():
+                return size
+        return 1
+
     def constants(self, words: Sequence[int]) -> Any:
         """Made with its contents, so that nothing is queued and nothing waits; no queue's, since
         nobody writes it."""
@@ -223,7 +257,8 @@ class OpenclDriver(PooledDriver):
             binary = cache.load(name)
             if binary is not None:
                 try:
-                    return cl.Program(self._context, [self.device], [binary]).build(self._options)
+                    ready = cl.Program(self._context, [self.device], [binary])
+                    return _built(ready, self._options)
                 except cl.Error:  # from another driver after all
                     pass
         program = self._quickly(source) or self._compile_source(source)
