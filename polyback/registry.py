@@ -30,6 +30,7 @@ from polyback.errors import BackendUnavailable, InvalidArgument
 from polyback.plugin import DISABLED, Plugin, allowed, unavailable
 
 _SPEC: Final = re.compile(r"([A-Za-z][A-Za-z0-9_]*)(?::([0-9]{1,4}))?")
+_DESCRIBED: Final = re.compile(r"([A-Za-z][A-Za-z0-9_]*):(.*[A-Za-z].*)")  # text, no index
 
 
 # --- the table of plugins -------------------------------------------------------------------------
@@ -155,10 +156,15 @@ def resolve(spec: str | None = None) -> tuple[str, int]:
 
     ``"cpu"`` and ``"gpu"`` are aliases of the available backend of that kind with the highest
     priority, ties going by name; their index counts devices of that kind. None means option
-    ``device``, or ``"cpu"`` where that is empty. Raises InvalidArgument for bad syntax or no such
-    index, and BackendUnavailable if there is no such backend.
+    ``device``, or ``"cpu"`` where that is empty. ``"name:text"`` is the first device of a backend
+    with this text in its description, in upper or lower case. Raises InvalidArgument for bad
+    syntax or no such device, and BackendUnavailable if there is no such backend.
     """
-    name, index = parse_name(spec if spec is not None else config().device or "cpu")
+    spec = spec if spec is not None else config().device or "cpu"
+    described = _DESCRIBED.fullmatch(spec) if isinstance(spec, str) else None
+    if described is not None and described[1].lower() not in ALIASES:
+        return _described(described[1].lower(), described[2])
+    name, index = parse_name(spec)
     if name not in ALIASES:
         _plugin(name)
         return name, index
@@ -173,6 +179,18 @@ def resolve(spec: str | None = None) -> tuple[str, int]:
                 f"device(s), want an index below that; or name a backend"
             )
     raise _no_alias(name)
+
+
+def _described(name: str, text: str) -> tuple[str, int]:
+    plugin = _plugin(name)
+    devices = plugin.devices()
+    if isinstance(devices, Fault):
+        raise unavailable(plugin, devices)
+    for device in devices:
+        if text.lower() in device.description.lower():
+            return name, device.index
+    listed = "; ".join(f"{name}:{d.index} {d.description}" for d in devices)
+    raise InvalidArgument(f"[device] got '{name}:{text}', want a part of a description: {listed}")
 
 
 def open_device(spec: str | None = None) -> Device:

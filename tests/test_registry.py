@@ -103,6 +103,20 @@ def test_unknown_device_message() -> None:
         registry.open_device("goood")
 
 
+def test_a_device_by_a_part_of_its_description() -> None:
+    infos = [DeviceInfo(0, "gpu", "Small Card (Maker A)"), DeviceInfo(3, "gpu", "Big Card")]
+    fake("cards", kind="gpu", infos=infos)
+    fake("absent", answer=ABSENT)
+    assert registry.resolve("cards:maker a") == ("cards", 0)
+    assert registry.resolve("Cards:BIG") == ("cards", 3)
+    with configure(device="cards:big"):
+        assert registry.resolve() == ("cards", 3)
+    with pytest.raises(InvalidArgument, match=r"'cards:huge', want .*cards:3 Big Card"):
+        registry.resolve("cards:huge")
+    with pytest.raises(BackendUnavailable, match="not loaded; fix: load it"):
+        registry.resolve("absent:card")
+
+
 def test_unavailable_device_says_why() -> None:
     fake("absent", answer=ABSENT)
     with pytest.raises(BackendUnavailable, match="not loaded; fix: load it") as caught:

@@ -53,6 +53,8 @@ def test_platform_without_device(monkeypatch):
     monkeypatch.setattr(driver.cl, "get_platforms", lambda: [Empty()])
     answer = _unavailable(OpenclBackend(), "NO_DEVICE")
     assert "Empty platform" in answer.reason
+    monkeypatch.setattr(Empty, "name", driver.POCL)
+    assert "POCL_CACHE_DIR" in _unavailable(OpenclBackend(), "NO_DEVICE").fix
 
 
 def test_loader_that_fails(monkeypatch):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 INSTALL = (
     "pip install 'polyback-opencl[pocl]' runs on the CPU; for a GPU install its vendor's driver"
 )
+POCL_FIX = "PoCL needs a folder to write to: set POCL_CACHE_DIR to one"
 
 
 @final
@@ -40,8 +41,9 @@ class OpenclBackend(Backend):
         if not platforms:
             return Unavailable("NO_DRIVER", "no OpenCL platform (ICD) is installed", INSTALL)
         if not found:
-            names = ", ".join(p.name.strip() for p in platforms)
-            return Unavailable("NO_DEVICE", f"{names}: no device", INSTALL)
+            names = [p.name.strip() for p in platforms]
+            fix = POCL_FIX if driver.POCL in names else INSTALL
+            return Unavailable("NO_DEVICE", f"{', '.join(names)}: no device", fix)
         return Available(", ".join(p.name.strip() for p in platforms))
 
     def devices(self) -> Sequence[DeviceInfo]:
