@@ -113,6 +113,45 @@ driver.close()
 assert fake.fake_depth() == 0
 print("done")
 """
+# What the driver layer calls, as pycuda's own docstrings give it: the simulated pycuda and the fake
+# driver would not notice if a newer pycuda took other arguments.
+SIGNATURES = {
+    "mem_alloc": "(int)arg1) -> DeviceAllocation",
+    "memcpy_htod_async": "(object)dest, (object)src [, (object)stream=None]) -> None",
+    "memcpy_dtoh_async": "(object)dest, (object)src [, (object)stream=None]) -> None",
+    "memcpy_dtod_async": "(object)dest, (object)src, (int)size [, (object)stream=None]) -> None",
+    "module_from_buffer": "(object)buffer [,",
+    "pagelocked_empty": "(object)shape, (object)dtype [,",
+    "get_driver_version": ") -> int",
+    "Device.count": ") -> int",
+    "Device.name": ") -> str",
+    "Device.total_memory": ") -> int",
+    "Device.compute_capability": ") -> tuple",
+    "Device.get_attribute": "(device_attribute)arg2) -> object",
+    "Device.retain_primary_context": "(Device)self) -> Context",
+    "Context.push": "(Context)arg1) -> None",
+    "Context.pop": "pop() -> None",
+    "Context.detach": "(Context)arg1) -> None",
+    "Stream.synchronize": "(Stream)arg1) -> None",
+    "Event.record": "[, (object)stream=None]) -> Event",
+    "Event.synchronize": "(Event)arg1) -> Event",
+    "Module.get_function": "(str)name) -> Function",
+    "Function._launch_kernel": "(tuple)arg2, (tuple)arg3, (object)arg4, (int)arg5, (object)arg6)",
+    "DeviceAllocation.free": "(DeviceAllocation)arg1) -> None",
+    "DeviceAllocation.__int__": ") -> int",
+}
+CHECK = """
+from functools import reduce
+for name, words in SIGNATURES.items():
+    doc = reduce(getattr, name.split("."), cuda).__doc__
+    assert words in " ".join(doc.split()).replace("( ", "("), (name, doc)
+used = "init Device Stream Event event_flags.DISABLE_TIMING Error MemoryError".split()
+used += ["device_attribute.MULTIPROCESSOR_COUNT"]
+for name in used: reduce(getattr, name.split("."), cuda)
+assert isinstance(driver._stream.handle, int)
+driver.close()
+print("done")
+"""
 LEFT_OPEN = """
 from polyback.simt.driver import Kernel
 buffer = driver.allocate(100)
@@ -176,6 +215,10 @@ def outcome(body: str, libraries: Path, **more: str) -> None:
 
 def test_the_calls_of_the_driver_layer(libraries: Path) -> None:
     outcome(USE, libraries)
+
+
+def test_pycuda_has_what_is_called_and_takes_what_is_given(libraries: Path) -> None:
+    outcome(f"SIGNATURES = {SIGNATURES!r}\n{CHECK}", libraries)
 
 
 def test_graphs_over_pycuda_s_stream(libraries: Path) -> None:
