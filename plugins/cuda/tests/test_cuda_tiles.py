@@ -8,7 +8,9 @@ import shutil
 import numpy as np
 import pytest
 
-from polyback.device import Operand
+import polyback as pb
+from polyback import registry
+from polyback.device import BackendDescriptor, Operand
 from polyback.dtype import DType, bfloat16, float16, float32
 from polyback.view import View
 from polyback_cuda.device import CudaDevice
@@ -194,3 +196,24 @@ def test_older_gpus_take_the_kit():
     assert device.caps.numerics.float32_matmul == "ieee"
     check(device, float32, 33, 40, 37)
     device.close()
+
+
+def test_half_tensors_are_multiplied_as_they_are():
+    """The frontend hands them to the device without a cast, and their gradients too."""
+    factory = "polyback_cuda.simulator:SimulatedBackend"
+    registry.register(BackendDescriptor("simulated_half", factory, "gpu", ((1, 0), (1, 1))))
+    try:
+        rng = np.random.default_rng(3)
+        a, b = (rng.standard_normal(s).astype(np.float16) for s in ((9, 20), (20, 11)))
+        x, y = (pb.asarray(v, device="simulated_half") for v in (a, b))
+        wide = a.astype(np.float64) @ b.astype(np.float64)
+        with pb.configure(fallback="forbid"):
+            got = x @ y
+            slope = pb.grad(lambda t: pb.sum((t @ y).astype(pb.float32)))(x)
+        assert got.dtype is pb.float16
+        assert slope.dtype is pb.float16
+        assert np.abs(got.numpy().astype(np.float64) - wide).max() < 2.0**-10 * np.abs(wide).max()
+        want = np.broadcast_to(b.astype(np.float64).sum(1), (9, 20))
+        assert np.abs(slope.numpy() - want).max() < 2.0**-9 * np.abs(want).max()
+    finally:
+        registry.unregister("simulated_half")
