@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import http.server
 import os
+import signal
 import threading
 from pathlib import Path
 from typing import Any
@@ -257,3 +258,20 @@ def test_other_contents_and_no_connection(tmp_path, url):
     with pytest.raises(pb.InvalidArgument, match="hexadecimal"):
         data.download(url, path, sha256="abc")
     assert list(Path(tmp_path).iterdir()) == []
+
+
+class Interrupted(data.Dataset):
+    """What a worker is told when somebody presses Ctrl-C in the terminal."""
+
+    def __len__(self) -> int:
+        return 4
+
+    def __getitem__(self, index: int) -> int:
+        signal.raise_signal(signal.SIGINT)
+        return index
+
+
+def test_ctrl_c_is_not_for_the_workers():
+    loader = data.DataLoader(Interrupted(), 2, num_workers=1)
+    assert [x.tolist() for x in loader] == [[0, 1], [2, 3]]
+    loader.close()

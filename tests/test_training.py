@@ -144,6 +144,11 @@ def test_early_stopping_ends_the_run(tmp_path):
     history = training.fit(model, nn.cross_entropy, optimizer, batches, epochs=9,
                            early_stopping=stopping, checkpoint=tmp_path / "run")  # fmt: skip
     assert len(history["loss"]) == 3
+    model, optimizer, batches = problem("numpy_ref", seed=1)
+    again = training.fit(model, nn.cross_entropy, optimizer, batches, epochs=9,
+                         early_stopping=training.EarlyStopping(patience=2),
+                         checkpoint=tmp_path / "run")  # fmt: skip
+    assert again["loss"] == history["loss"]  # a run that is over stays so
     high = training.EarlyStopping(patience=1, mode="max")
     assert [high.update(v) for v in (1.0, 2.0, math.nan)] == [False, False, True]
     with pytest.raises(pb.InvalidArgument, match="patience"):

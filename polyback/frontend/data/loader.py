@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -269,7 +270,9 @@ class _Maker:
         return batch
 
     def install(self) -> None:
-        """Be the one of this worker process."""
+        """Be the one of this worker process. A terminal sends Ctrl-C to it as well, but what is to
+        be done about it is for the loop to say, which may want the rest of its step."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         _INSTALLED[:] = [self]
 
     @staticmethod

@@ -80,6 +80,8 @@ def fit(
     parts |= {k: v for k, v in optional.items() if v is not None}
     if checkpoint and Path(checkpoint).exists():
         load_checkpoint(checkpoint, **parts)
+        if early_stopping is not None and early_stopping.is_over:
+            return history
     with Interrupt() as stop:
         while run.epoch < epochs:
             start = time.perf_counter()

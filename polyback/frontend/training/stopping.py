@@ -37,6 +37,11 @@ class EarlyStopping:
             self.best, self.waited = cost, 0
         else:
             self.waited += 1
+        return self.is_over
+
+    @property
+    def is_over(self) -> bool:
+        """Was it time to stop at the latest value?"""
         return self.waited >= self.patience
 
     def state_dict(self) -> dict[str, Any]:
