@@ -114,6 +114,8 @@ TYPES: dict[str, Case] = {
     "full int": (lambda: pb.full(1, 256, dtype=pb.uint8), DTYPE, r"256 does not fit uint8 \[0, 255\]"),
     "negative option": (lambda: pb.configure(threads=-1).__enter__(), BAD, r"\[config\] threads=-1: want 0 or more"),
     "option of another type": (lambda: pb.configure(isa=2).__enter__(), BAD, r"\[config\] isa=2: want str, got int"),
+    "softmax of complex numbers": (lambda: pb.softmax(f(2, dtype=pb.complex64)), DTYPE, r"\[softmax\] does not take complex64; want a real type"),
+    "hardtanh": (lambda: pb.nn.Hardtanh(1.0, 1.0), BAD, r"\[Hardtanh\] got 1\.0 to 1\.0; want min_val < max_val"),
     "full of text": (lambda: pb.full(1, "a"), DTYPE, r"\[full\] got str; want a number"),
     "asarray int": (lambda: pb.asarray([1, 300], dtype=pb.int8), DTYPE, r"300 does not fit int8"),
     "asarray negative": (lambda: pb.asarray(-1, dtype=pb.uint64), DTYPE, r"-1 does not fit uint64"),

@@ -57,6 +57,16 @@ def test_linear_starts_as_pytorch_does_and_the_same_on_every_device(device):
     assert np.array_equal(first.weight.numpy(), layer.weight.numpy())
 
 
+@pytest.mark.parametrize("eps", [None, 1e-3])
+def test_rms_norm(device, eps):
+    layer = nn.RMSNorm((3, 4), eps, device=device, dtype=pb.float64)
+    w, x = data(3, 4, seed=1), 3.0 * data(5, 3, 4)
+    layer.load_state_dict({"weight": on(device, w)})
+    least = np.finfo(np.float64).eps if eps is None else eps
+    want = x / np.sqrt((x * x).mean((1, 2), keepdims=True) + least) * w
+    np.testing.assert_allclose(layer(on(device, x)).numpy(), want, **F64)
+
+
 def test_layer_norm(device):
     layer = nn.LayerNorm((3, 4), eps=1e-3, device=device, dtype=pb.float64)
     w, b, x = data(3, 4, seed=1), data(3, 4, seed=2), data(5, 3, 4)

@@ -264,18 +264,28 @@ def test_weights_and_states_that_do_not_fit_never_reach_a_kernel(device, make):
 
 
 def test_sequences_of_several_lengths(device):
-    parts = [pb.ones((n, 3), device=device) for n in (2, 4, 1)]
+    rng = np.random.default_rng(0)
+    parts = [pb.asarray(rng.normal(0, 1, (n, 3)), device=device) for n in (2, 4, 1)]
     table = nn.pad_sequence(parts, batch_first=True, padding_value=9.0)
-    assert table.shape == (3, 4, 3)
+    filled = np.full((3, 4, 3), 9.0)
+    for row, part in zip(filled, parts, strict=True):
+        row[: len(part)] = part.numpy()
+    assert np.array_equal(table.numpy(), filled)
     packed = nn.pack_padded_sequence(table, [2, 4, 1], batch_first=True, enforce_sorted=False)
     assert packed.batch_sizes.tolist() == [3, 2, 1, 1]
     assert packed.sorted_indices.tolist() == [1, 0, 2]
-    assert not pb.any(packed.data == 9.0)
+    by_time = [filled[k, t] for t in range(4) for k in (1, 0, 2) if t < len(parts[k])]
+    assert np.array_equal(packed.data.numpy(), by_time)
     wide, lengths = nn.pad_packed_sequence(packed, padding_value=9.0, total_length=5)
+    assert np.array_equal(wide.numpy()[:4], filled.swapaxes(0, 1))
     assert (wide.shape, lengths.tolist()) == ((5, 3, 3), [2, 4, 1])
-    output, last = nn.GRU(3, 2, device=device)(packed)
+    layer = nn.GRU(3, 2, device=device, dtype=pb.float64)
+    output, last = layer(packed)
     ends, _ = nn.pad_packed_sequence(output, batch_first=True)
-    assert pb.all(last[0] == pb.stack([ends[k, n - 1] for k, n in enumerate((2, 4, 1))]))
+    for k, part in enumerate(parts):  # as each sequence alone
+        alone, final = layer(part)
+        np.testing.assert_allclose(ends[k, : len(part)].numpy(), alone.numpy(), rtol=1e-12)
+        np.testing.assert_allclose(last[:, k].numpy(), final.numpy(), rtol=1e-12)
 
 
 def test_errors_of_packing():

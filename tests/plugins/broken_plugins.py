@@ -26,12 +26,12 @@ from polyback_numpy_ref.device import NumpyDevice
 
 NAME, KIND, PRIORITY = "{name}", "cpu", 0
 PROTOCOL_RANGE = ((1, 0), (1, 1))
-FACTORY = __name__ + ":TheBackend"
+FACTORY, OTHERS = __name__ + ":TheBackend", dict()
 
 
 @hookimpl
 def polyback_backend():
-    return BackendDescriptor(NAME, FACTORY, KIND, PROTOCOL_RANGE, priority=PRIORITY)
+    return BackendDescriptor(NAME, FACTORY, KIND, PROTOCOL_RANGE, priority=PRIORITY, **OTHERS)
 
 
 class TheBackend(Backend):
@@ -134,6 +134,12 @@ BROKEN: dict[str, Broken] = {
     ),
     "bad_kind": Broken(GOOD + "\nKIND = 'tpu'", "descriptor", "INVALID_PLUGIN", "'tpu'"),
     "bad_priority": Broken(GOOD + "\nPRIORITY = '1'", "descriptor", "INVALID_PLUGIN", "priority"),
+    "bad_reference": Broken(
+        GOOD + "\nOTHERS = {'reference': 1}", "descriptor", "INVALID_PLUGIN", "reference must be"
+    ),
+    "bad_homepage": Broken(
+        GOOD + "\nOTHERS = {'homepage': None}", "descriptor", "INVALID_PLUGIN", "homepage a str"
+    ),
     "bad_protocol": Broken(
         GOOD + "\nPROTOCOL_RANGE = (1, 0)", "descriptor", "INVALID_PLUGIN", "protocol is"
     ),
@@ -257,6 +263,12 @@ BROKEN: dict[str, Broken] = {
     "caps_layouts": Broken(caps("layouts='any'"), "open", "INVALID_PLUGIN", "layouts is 'any'"),
     "caps_limits": Broken(
         caps("limits=Limits(alignment=3)"), "open", "INVALID_PLUGIN", "power of two"
+    ),
+    "caps_axes": Broken(
+        caps("limits=Limits(max_ndim=0)"), "open", "INVALID_PLUGIN", "max_ndim is 0"
+    ),
+    "caps_bytes": Broken(
+        caps("limits=Limits(max_allocation=2.5)"), "open", "INVALID_PLUGIN", "max_allocation is 2.5"
     ),
     "feature_method": Broken(
         device("gather = None"), "open", "INVALID_PLUGIN", r"'gather'.*no method gather\(\)"
