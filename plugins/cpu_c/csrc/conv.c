@@ -193,5 +193,7 @@ int pb_conv_run(const pb_isa *isa, int dtype, int kind, const pb_conv *conv, cha
     if (kind != PB_CONV_WEIGHT && is_product(conv))
         return run_product(isa, dtype, kind, conv, x, w, y);
     correlation c = start(isa, dtype, conv, &failed);
+    if (pb_conv_is_depthwise(conv, kind))
+        return pb_conv_depthwise(c.gemm.kernel, c.gemm.size, kind, conv, x, w, y);
     return kind == PB_CONV_INPUT ? backward(c, conv, x, w, y) : forward(c, kind, conv, x, w, y);
 }

@@ -78,6 +78,9 @@ int pb_conv_is_finite(const char *x, int64_t size);
 void pb_conv_add_product(char *sum, const char *a, const char *b, int64_t size);
 
 int pb_conv_correlate(correlation *c);
+int pb_conv_is_depthwise(const pb_conv *conv, int kind);
+int pb_conv_depthwise(const pb_gemm_kernel *kernel, int64_t size, int kind, const pb_conv *conv,
+                      char *x, const char *w, char *y);
 int pb_conv_weights(correlation *c);
 
 #endif

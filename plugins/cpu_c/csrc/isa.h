@@ -60,6 +60,9 @@ typedef struct pb_gemm_kernel {
     /* y[j] = sum over p of w[p] * x[offsets[p] + j], j < columns; reads up to PB_LINE_AHEAD more. */
     void (*line)(int64_t k, int64_t chunk, const int64_t *offsets, const void *x, const void *w,
                  int64_t columns, void *y);
+    /* y[j] = sum over p of w[weights[p] + j] * x[offsets[p] + j], j < columns. */
+    void (*lanewise)(int64_t k, int64_t chunk, const int64_t *offsets, const int64_t *weights,
+                     const void *x, const void *w, int64_t columns, void *y);
 } pb_gemm_kernel;
 
 enum { PB_AXPY_COLUMNS = 1024, PB_LINE_AHEAD = 64 };

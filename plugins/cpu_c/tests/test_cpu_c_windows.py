@@ -3,6 +3,8 @@ instruction set, layouts, any number of threads."""
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from cpu_c_lab import get, open_device, put, put_strided, sum_bound, supported_isas
@@ -21,6 +23,9 @@ CASES = {
     "patches": ((5, 3, 32, 32), (24, 3, 8, 8), Window((8, 8)), 1),
     "groups": ((6, 24, 20, 20), (36, 6, 3, 3), Window((1, 1), (1, 1)), 4),
     "depthwise": ((4, 70, 30, 30), (140, 1, 3, 3), Window((1, 2), (1, 1)), 70),
+    "one lane a channel": ((4, 70, 30, 30), (70, 1, 3, 3), Window((1, 1), (1, 1)), 70),
+    "lanes in steps": ((2, 33, 41, 23), (33, 1, 5, 3), Window((2, 3), (2, 4), (2, 3)), 33),
+    "many taps": ((2, 19, 12, 12), (19, 1, 9, 9), Window((1, 1), (4, 4)), 19),
     "one tap": ((6, 40, 14, 14), (50, 40, 1, 1), Window(), 1),
     "few outputs": ((3, 64, 20, 20), (2, 64, 3, 3), Window((1, 1), (1, 1)), 1),
 }
@@ -82,12 +87,12 @@ def wanted(kind, x, w, y, window, groups):
     return both
 
 
-def convolved(device, kind, arrays, window, groups, order=None):
-    def on(a):
+def convolved(device, kind, arrays, window, groups, order=None, order_of_out=None):
+    def on(a, order=order):
         return put_strided(device, a, order, 1) if order else put(device, a)
 
     x, w, y = arrays
-    out = on(np.full_like({"y": y, "x": x, "w": w}[kind], 77))
+    out = on(np.full_like({"y": y, "x": x, "w": w}[kind], 77), order_of_out)
     call = {"y": device.conv2d, "x": device.conv2d_input, "w": device.conv2d_weight}[kind]
     sources = {"y": (x, w), "x": (y, w), "w": (x, y)}[kind]
     call(out, *(on(a) for a in sources), window, groups)
@@ -104,19 +109,21 @@ def test_convolutions(case):
         room = sum_bound(terms) * 2.0**-24 * magnitude
         for isa in ISAS:
             device = open_device(isa=isa)
-            for order in (None, CHANNELS_LAST):
-                got = convolved(device, kind, arrays, window, groups, order)
-                assert (np.abs(got - want) <= room).all(), (kind, isa, order)
+            for orders in product((None, CHANNELS_LAST), repeat=2):
+                got = convolved(device, kind, arrays, window, groups, *orders)
+                assert (np.abs(got - want) <= room).all(), (kind, isa, orders)
 
 
 @pytest.mark.parametrize(
-    "case", ["rows of one image", "several images", "depthwise", "many channels"]
+    "case",
+    ["rows of one image", "several images", "depthwise", "one lane a channel", "many channels"],
 )
-def test_same_bits_for_any_number_of_threads(case):
+@pytest.mark.parametrize("order", [None, CHANNELS_LAST], ids=["first", "last"])
+def test_same_bits_for_any_number_of_threads(case, order):
     arrays, window, groups = made(case)
     for kind in "yxw":
         results = {
-            convolved(open_device(threads=n), kind, arrays, window, groups).tobytes()
+            convolved(open_device(threads=n), kind, arrays, window, groups, order).tobytes()
             for n in (1, 2, 3)
         }
         assert len(results) == 1
@@ -125,7 +132,7 @@ def test_same_bits_for_any_number_of_threads(case):
 @pytest.mark.filterwarnings("ignore:invalid value")
 def test_infinite_gradients_reach_only_their_own_sums():
     device = open_device()
-    for case in ("several images", "depthwise", "strides"):
+    for case in ("several images", "depthwise", "strides", "lanes in steps"):
         (x, w, y), window, groups = made(case)
         y[1, 3, 0, 0], y[0, 0, -1, -1] = np.inf, np.nan
         want, _ = wanted("w", x, w, y, window, groups)
