@@ -28,7 +28,13 @@ _COUNTER: Final = itertools.count()
 
 
 def is_grad_enabled() -> bool:
-    """Are operations being recorded?"""
+    """Are operations being recorded?
+
+    >>> import polyback as pb
+    >>> with pb.no_grad():
+    ...     pb.is_grad_enabled()
+    False
+    """
     return _ENABLED.get()
 
 

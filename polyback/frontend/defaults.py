@@ -14,7 +14,14 @@ _DEFAULT: Final[ContextVar[Device | None]] = ContextVar("polyback_default_device
 
 
 def get_device(spec: str | Device | None = None) -> Device:
-    """The device named, else the default one."""
+    """The device named, else the default one.
+
+    Raises BackendUnavailable for a device that cannot be used.
+
+    >>> import polyback as pb
+    >>> pb.get_device() is pb.zeros(1).device
+    True
+    """
     if spec is None:
         return _DEFAULT.get() or runtime.device()
     return runtime.device(spec)
@@ -47,7 +54,12 @@ class default_device:  # noqa: N801  (used like a function)
 
 
 def devices() -> list[str]:
-    """Names of all devices that can be used here, such as ``["mydev", "mydev:1"]``."""
+    """Names of all devices that can be used here, such as ``["mydev", "mydev:1"]``.
+
+    >>> import polyback as pb
+    >>> all(pb.zeros(1, device=name).tolist() == [0.0] for name in pb.devices())
+    True
+    """
     return [_spelled(name, info) for name, info in registry.available_devices()]
 
 

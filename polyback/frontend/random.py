@@ -178,7 +178,12 @@ _DEFAULT: Final[list[Generator]] = []
 
 
 def default_generator() -> Generator:
-    """The generator that layers use unless they are given one."""
+    """The generator that layers use unless they are given one.
+
+    >>> import polyback as pb
+    >>> pb.random.default_generator().uniform(3).shape
+    (3,)
+    """
     if not _DEFAULT:
         _DEFAULT.append(Generator())
     return _DEFAULT[0]

@@ -92,6 +92,14 @@ def load(path: Path_, *, device: Where = None) -> dict[str, Tensor]:
     """The tensors of a safetensors file, on ``device``.
 
     Raises DataError for a file that is missing, damaged, or holds a type that polyback lacks.
+
+    >>> import os, tempfile
+    >>> import polyback as pb
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "weights.safetensors")
+    ...     pb.save(path, {"w": pb.ones(2)})
+    ...     pb.load(path)["w"].tolist()
+    [1.0, 1.0]
     """
     tensors, _ = _read(Path(path), device)
     return tensors

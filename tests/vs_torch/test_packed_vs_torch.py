@@ -29,7 +29,7 @@ def padded(layer: Any, functions: Any) -> Any:
         return table, counts, y.data, y.batch_sizes, last
 
     made = type(layer.__name__, (layer,), {"forward": forward})
-    made.__signature__ = inspect.signature(layer)  # type: ignore[attr-defined]
+    made.__signature__ = inspect.signature(layer)
     return made
 
 

@@ -95,7 +95,14 @@ class LambdaLR(LRScheduler):
 
 @final
 class StepLR(LRScheduler):
-    """``base * gamma ** (step // step_size)``."""
+    """``base * gamma ** (step // step_size)``.
+
+    >>> import polyback as pb
+    >>> optimizer = pb.optim.SGD([pb.ones(1, requires_grad=True)], lr=1.0)
+    >>> schedule = pb.optim.StepLR(optimizer, 2, gamma=0.5)
+    >>> [schedule.rate(step, 1.0) for step in range(5)]
+    [1.0, 1.0, 0.5, 0.5, 0.25]
+    """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1) -> None:
         _positive("StepLR", step_size=step_size)
@@ -108,7 +115,14 @@ class StepLR(LRScheduler):
 
 @final
 class MultiStepLR(LRScheduler):
-    """``base * gamma ** (number of milestones reached)``."""
+    """``base * gamma ** (number of milestones reached)``.
+
+    >>> import polyback as pb
+    >>> optimizer = pb.optim.SGD([pb.ones(1, requires_grad=True)], lr=1.0)
+    >>> schedule = pb.optim.MultiStepLR(optimizer, [1, 3], gamma=0.5)
+    >>> [schedule.rate(step, 1.0) for step in range(4)]
+    [1.0, 0.5, 0.5, 0.25]
+    """
 
     def __init__(self, optimizer: Optimizer, milestones: Sequence[int], gamma: float = 0.1) -> None:
         if isinstance(milestones, int):
@@ -122,7 +136,14 @@ class MultiStepLR(LRScheduler):
 
 @final
 class ExponentialLR(LRScheduler):
-    """``base * gamma ** step``."""
+    """``base * gamma ** step``.
+
+    >>> import polyback as pb
+    >>> optimizer = pb.optim.SGD([pb.ones(1, requires_grad=True)], lr=1.0)
+    >>> schedule = pb.optim.ExponentialLR(optimizer, gamma=0.5)
+    >>> [schedule.rate(step, 1.0) for step in range(3)]
+    [1.0, 0.5, 0.25]
+    """
 
     def __init__(self, optimizer: Optimizer, gamma: float) -> None:
         self.gamma = gamma
@@ -134,7 +155,14 @@ class ExponentialLR(LRScheduler):
 
 @final
 class ConstantLR(LRScheduler):
-    """``base * factor`` for ``total_iters`` steps, then ``base``."""
+    """``base * factor`` for ``total_iters`` steps, then ``base``.
+
+    >>> import polyback as pb
+    >>> optimizer = pb.optim.SGD([pb.ones(1, requires_grad=True)], lr=1.0)
+    >>> schedule = pb.optim.ConstantLR(optimizer, 0.5, total_iters=2)
+    >>> [schedule.rate(step, 1.0) for step in range(4)]
+    [0.5, 0.5, 1.0, 1.0]
+    """
 
     def __init__(
         self, optimizer: Optimizer, factor: float = 1.0 / 3.0, total_iters: int = 5
@@ -148,7 +176,14 @@ class ConstantLR(LRScheduler):
 
 @final
 class PolynomialLR(LRScheduler):
-    """``base * (1 - step / total_iters) ** power``, and 0 after ``total_iters`` steps."""
+    """``base * (1 - step / total_iters) ** power``, and 0 after ``total_iters`` steps.
+
+    >>> import polyback as pb
+    >>> optimizer = pb.optim.SGD([pb.ones(1, requires_grad=True)], lr=1.0)
+    >>> schedule = pb.optim.PolynomialLR(optimizer, total_iters=4)
+    >>> [schedule.rate(step, 1.0) for step in range(6)]
+    [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]
+    """
 
     def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0) -> None:
         _positive("PolynomialLR", total_iters=total_iters)
@@ -161,7 +196,14 @@ class PolynomialLR(LRScheduler):
 
 @final
 class LinearLR(LRScheduler):
-    """Warm-up: from ``base * start_factor`` to ``base * end_factor`` in ``total_iters`` steps."""
+    """Warm-up: from ``base * start_factor`` to ``base * end_factor`` in ``total_iters`` steps.
+
+    >>> import polyback as pb
+    >>> optimizer = pb.optim.SGD([pb.ones(1, requires_grad=True)], lr=1.0)
+    >>> schedule = pb.optim.LinearLR(optimizer, 0.5, total_iters=2)
+    >>> [schedule.rate(step, 1.0) for step in range(4)]
+    [0.5, 0.75, 1.0, 1.0]
+    """
 
     def __init__(
         self,
@@ -245,7 +287,14 @@ class OneCycleLR(LRScheduler):
     ``max_lr / div_factor / final_div_factor``, both along a cosine (Smith and Topin, 2018), or with
     ``anneal_strategy="linear"`` along lines. ``total_steps`` may be given as ``epochs`` times
     ``steps_per_epoch``. Groups' own rates are not used; momentum stays as it is. Counting past the
-    last step is an error."""
+    last step is an error.
+
+    >>> import polyback as pb
+    >>> optimizer = pb.optim.SGD([pb.ones(1, requires_grad=True)], lr=1.0)
+    >>> schedule = pb.optim.OneCycleLR(optimizer, max_lr=1.0, total_steps=10)
+    >>> [round(schedule.rate(step, 1.0), 6) for step in range(3)]
+    [0.04, 0.52, 1.0]
+    """
 
     def __init__(
         self,
