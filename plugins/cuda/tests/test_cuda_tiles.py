@@ -130,6 +130,7 @@ def test_large_tiles(dtype):
 def test_shares(device, dtype):
     """Long thin products are shared out along k, and always added up in one order."""
     assert cut(70, 60, 2100, 1, 132) == (64, 512)
+    assert cut(128 * 11, 128 * 12, 4096, 1, 132) == (128, 4096)  # enough tiles
     check(device, dtype, 70, 2100, 60, "wide rows", "wide columns")
     check(device, dtype, 9, 1031, 20, "columns", "rows", lead=(2,))
 
@@ -144,14 +145,22 @@ def test_no_term_is_spoilt(device):
     assert (np.delete(got, 3, 0)[:, :65] == 21).all()
 
 
-def test_chains_are_cut(device):
-    """Near constant terms, whose rounding errors all point one way, keep K(n)."""
-    k = 2048
-    a = np.full((2, k), 0.1, np.float32) + np.linspace(0, 1e-4, k, dtype=np.float32)
-    b = np.ascontiguousarray(a.T)
+def test_chains_are_cut():
+    """Equal terms, whose rounding errors point one way for long, keep K(n): one chain would not."""
+    cuda = SimulatedCuda(1 << 26)
+    cuda.get_attribute = lambda which: {"multiprocessors": 1, "shared": 49152}[which]
+    device, k = CudaDevice(simulated_driver(cuda)), 4096
+    assert cut(66, 66, k, 1, 1) == (128, k)  # not shared out
+    values = np.float32([0.1, 0.3, 0.7, 1.1, 1.3, 1.7])
+    a = np.ones((66, k), np.float32) * np.resize(values, 66)[:, None]
+    b = np.ones((k, 66), np.float32)
     got = product(device, float32, a, b, "wide rows", "wide rows")
     want = a.astype(np.float64) @ b
-    assert (np.abs(got - want) <= (8 + 2 * k**0.5) * 2.0**-24 * want).all()
+    chain = np.cumsum(a, axis=1, dtype=np.float32)[:, -1:]  # one addition after the other
+    limit = (8 + 2 * k**0.5) * 2.0**-24 * want
+    assert (np.abs(chain - want) > limit).any()
+    assert (np.abs(got - want) <= limit).all()
+    device.close()
 
 
 @pytest.mark.parametrize("left", ["wide rows", "wide columns", "rows"])

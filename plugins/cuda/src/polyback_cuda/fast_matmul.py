@@ -59,6 +59,8 @@ def cut(m: int, n: int, k: int, count: int, units: int) -> tuple[int, int]:
         return blocks(m, side) * blocks(n, side) * count
 
     side = next((s for s in SIDES if tiles(s) >= units), SIDES[-1])
+    if tiles(side) >= units:
+        return side, blocks(k, SHARE) * SHARE
     shares = max(1, min(2 * units // tiles(side), k // SHARE))
     return side, blocks(blocks(k, shares), SHARE) * SHARE
 
