@@ -165,11 +165,11 @@ def main(argv: list[str] | None = None) -> int:
         training.step()
         if k % 200 == 0 or k == options.steps:
             perplexity, loss = training.perplexity(), float(np.mean(training.losses[-200:]))
-            history.add(k, loss=loss, perplexity=perplexity)
+            history.add(k, loss=loss, valid_perplexity=perplexity)
             print(f"{k:5}  {loss:5.3f}  {perplexity:10.1f}  {time.perf_counter() - start:7.1f}",
                   flush=True)  # fmt: skip
     if options.plot:
-        history.plot(options.plot, wanted={"perplexity": wanted})
+        history.plot(options.plot, wanted={"valid_perplexity": wanted})
     begin = text.held_out[:8].tolist()
     print("\n" + text.decode(training.model.write(begin, 120, pb.random.Generator(1))) + "\n")
     print(f"{device}: perplexity {perplexity:.1f} (wanted: below {wanted:.1f})")

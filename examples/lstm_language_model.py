@@ -114,11 +114,11 @@ def main(argv: list[str] | None = None) -> int:
         loss = training.epoch()
         schedule.step()
         perplexity = training.perplexity()
-        history.add(k, loss=loss, perplexity=perplexity)
+        history.add(k, loss=loss, valid_perplexity=perplexity)
         print(f"{k:5}  {loss:5.3f}  {perplexity:10.1f}  {time.perf_counter() - start:7.1f}",
               flush=True)  # fmt: skip
     if options.plot:
-        history.plot(options.plot, xlabel="epoch", wanted={"perplexity": wanted})
+        history.plot(options.plot, xlabel="epoch", wanted={"valid_perplexity": wanted})
     print(f"{device}: perplexity {perplexity:.1f} (wanted: below {wanted:.1f})")
     return 0 if perplexity < wanted else 1
 
