@@ -73,13 +73,11 @@ def _doctor(options: argparse.Namespace) -> int:
 def _conformance(arguments: list[str]) -> int:
     """Everything after the word is for the suite."""
     try:
-        suite = importlib.import_module("polyback_conformance")
+        suite, *_ = map(importlib.import_module, ("polyback_conformance", "pytest", "hypothesis"))
     except ModuleNotFoundError as error:
-        if error.name != "polyback_conformance":
-            raise
+        what = "the conformance suite" if error.name == "polyback_conformance" else error.name
         print(
-            "polyback: the conformance suite is not installed; "
-            "fix: pip install polyback-conformance",
+            f"polyback: {what} is not installed; fix: pip install polyback-conformance",
             file=sys.stderr,
         )
         return 2

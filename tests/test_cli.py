@@ -145,15 +145,16 @@ def test_conformance_passes_its_arguments_on(monkeypatch: pytest.MonkeyPatch) ->
     ]
 
 
+@pytest.mark.parametrize("absent", ["polyback_conformance", "hypothesis"])
 def test_conformance_that_is_not_installed(
-    monkeypatch: pytest.MonkeyPatch, capsys: Capture
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, absent: str
 ) -> None:
     class Absent:
         def find_spec(self, name: str, *args: Any) -> None:
-            if name == "polyback_conformance":
+            if name == absent:
                 raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-    monkeypatch.delitem(sys.modules, "polyback_conformance", raising=False)
+    monkeypatch.delitem(sys.modules, absent, raising=False)
     monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
     assert main(["conformance", "mydev"]) == 2
     assert "pip install polyback-conformance" in capsys.readouterr().err
