@@ -20,9 +20,22 @@ def check_elementwise(
     caps: Caps, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
 ) -> None:
     """For ``elementwise``. Raises UnsupportedOp or InvalidArgument."""
+    check_program(caps, program)
+    check_operands(program, outs, ins)
+
+
+def check_program(caps: Caps, program: Program) -> None:
+    """Does the device claim all of it? It depends on the program alone, so once is enough. Raises
+    UnsupportedOp."""
     missing = caps.missing(program)
     if missing:
         raise UnsupportedOp(f"[elementwise] the device lacks {', '.join(missing)}")
+
+
+def check_operands(
+    program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
+) -> None:
+    """Do these fit the program? Raises InvalidArgument."""
     if len(ins) != len(program.inputs) or len(outs) != len(program.outputs) or not outs:
         raise InvalidArgument(
             f"[elementwise] got {len(ins)} inputs and {len(outs)} outputs, want "

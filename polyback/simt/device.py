@@ -21,7 +21,7 @@ from polyback.feature_check import (
 )
 from polyback.features import FEATURES as TABLE
 from polyback.features import MemoryStats, Window
-from polyback.operand_check import check_elementwise, check_matmul, check_reduce
+from polyback.operand_check import check_matmul, check_operands, check_reduce
 from polyback.program import Number, Program, copy_program
 from polyback.scalar import Reduction
 from polyback.simt.convolver import Convolver
@@ -131,7 +131,8 @@ class SimtDevice(Device):
         dtype = program.dtypes[program.outputs[0]]
         shape = next(x.view.shape for x in ins if isinstance(x, Operand))
         result = Operand(None, dtype, View.contiguous(shape))
-        check_elementwise(self._caps, program, [result], ins)
+        self._launcher.check(program)
+        check_operands(program, [result], ins)
         check_reduce(self._caps, op, out, result, axes)
         self._reducer.reduce(op, out, program, ins, axes)
 

@@ -14,8 +14,7 @@ from typing import Any, Final, final
 
 from polyback.device import Caps, Operand
 from polyback.dtype import float32, float64
-from polyback.errors import UnsupportedOp
-from polyback.operand_check import check_elementwise
+from polyback.operand_check import check_operands, check_program
 from polyback.program import Input, Number, Program
 from polyback.simt.dialect import Dialect, carrier
 from polyback.simt.driver import Driver, Kernel, Triple
@@ -161,7 +160,7 @@ class Launcher:
                 words += (out.buffer, view.offset)
                 shifts |= view.offset * dtype.itemsize
         except (TypeError, ValueError, AttributeError, IndexError):
-            check_elementwise(self.caps, program, outs, ins)  # says what is wrong
+            check_operands(program, outs, ins)  # says what is wrong
             raise
         key.append(shifts % self._alignment == 0)
         if in_place:
@@ -177,11 +176,14 @@ class Launcher:
             plan = self._plan(code, outs, ins, key)
         self.driver.launch(plan.compiled, plan.groups, words + plan.tail)
 
+    def check(self, program: Program) -> None:
+        """Raises UnsupportedOp for what the device does not claim."""
+        if id(program) not in self._codes:
+            self._code(program)
+
     def _code(self, program: Program) -> Code:
         """Of a program met for the first time, or one equal to an earlier one."""
-        missing = self.caps.missing(program)
-        if missing:
-            raise UnsupportedOp(f"[elementwise] the device lacks {', '.join(missing)}")
+        check_program(self.caps, program)
         with self._lock:
             code = self._equal.get(program)
             if code is None:
