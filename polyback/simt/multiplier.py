@@ -12,12 +12,12 @@ from polyback.device import Operand
 from polyback.dtype import DType
 from polyback.program import Program, copy_program, fill_program, program
 from polyback.simt.dialect import part
-from polyback.simt.geometry import Walk, blocks, merge, table
+from polyback.simt.geometry import Strides, Walk, blocks, merge, table
 from polyback.simt.launcher import Launcher
 from polyback.simt.matmul import TILE, cpu_kernel, element, gpu_kernel, pack_kernel
 from polyback.simt.reducer import Reducer
 from polyback.simt.registers import UNROLLED, tile
-from polyback.view import View
+from polyback.view import Shape, View
 
 MOST_GROUPS: Final = 65535  # along the second and third axis of a grid
 
@@ -152,7 +152,11 @@ def _as_parts(view: View) -> View:
 
 def batches(views: Sequence[View]) -> Walk:
     """The leading axes."""
-    lead = views[0].shape[:-2]
-    walk = merge(lead, [v.strides[:-2] for v in views])
+    return _batches(views[0].shape[:-2], tuple(v.strides[:-2] for v in views))
+
+
+@lru_cache(maxsize=4096)
+def _batches(lead: Shape, strides: tuple[Strides, ...]) -> Walk:
+    walk = merge(lead, strides)
     assert walk.size == prod(lead)
     return walk
