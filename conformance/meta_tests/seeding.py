@@ -19,7 +19,7 @@ from polyback_numpy_ref.operands import array
 __all__ = ["FAULTS", "Fault", "Reference", "array", "fault", "with_rows"]
 
 
-class Reference(NumpyDevice):  # type: ignore[misc]  # final: subclassed here to break it
+class Reference(NumpyDevice):  # final, but subclassed here to break it
     """The sound backend; every fault is a subclass that changes one thing."""
 
     def __init__(self) -> None:
@@ -84,4 +84,4 @@ def flat(operand: Operand) -> np.ndarray[Any, Any]:
     """The elements of a whole buffer that is a multiple of the element in size."""
     size = operand.dtype.itemsize
     data = operand.buffer.bytes
-    return data[: len(data) // size * size].view(operand.dtype.numpy)  # type: ignore[no-any-return]
+    return data[: len(data) // size * size].view(operand.dtype.numpy)

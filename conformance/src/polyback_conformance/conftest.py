@@ -9,7 +9,7 @@ import pytest
 from polyback_conformance.adopt import named
 from polyback_conformance.front import Front
 from polyback_conformance.lab import Lab
-from polyback_conformance.session import session_of
+from polyback_conformance.plugin import session_of
 
 
 @pytest.fixture(scope="session")

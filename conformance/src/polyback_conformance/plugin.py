@@ -6,12 +6,15 @@ suite's own test modules is collected.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+if TYPE_CHECKING:
+    from polyback_conformance.session import Session
+
 OURS = "polyback_conformance."
-SESSION: Final = pytest.StashKey[Any]()  # of this run; its module is imported when it is needed
+SESSION: Final = pytest.StashKey["Session"]()
 DEFAULT_SEED = 20250731
 
 
@@ -71,11 +74,13 @@ def _is_ours(module: Any) -> bool:
     return getattr(module, "__name__", "").startswith(OURS)
 
 
-def _session(config: pytest.Config) -> Any:
-    """This run's :class:`~polyback_conformance.session.Session`, made when first needed."""
-    from polyback_conformance.session import session_of
+def session_of(config: pytest.Config) -> Session:
+    """The Session of this run, made when it is first asked for."""
+    if SESSION not in config.stash:
+        from polyback_conformance.session import Session
 
-    return session_of(config)
+        config.stash[SESSION] = Session(config)
+    return config.stash[SESSION]
 
 
 def _has_session(config: pytest.Config) -> bool:
@@ -84,18 +89,18 @@ def _has_session(config: pytest.Config) -> bool:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if _is_ours(metafunc.module) and "lab" in metafunc.fixturenames:
-        targets = _session(metafunc.config).targets
+        targets = session_of(metafunc.config).targets
         metafunc.parametrize("lab", targets, indirect=True, scope="session", ids=str)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if _has_session(config):
-        _session(config).select(items)
+        session_of(config).select(items)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    if _is_ours(getattr(item, "module", None)) and (journal := _session(item.config).journal):
+    if _is_ours(getattr(item, "module", None)) and (journal := session_of(item.config).journal):
         journal.write(start=item.nodeid)
 
 
@@ -103,15 +108,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
     report = yield
     if _is_ours(getattr(item, "module", None)):
-        _session(item.config).saw(item, report)
+        session_of(item.config).saw(item, report)
     return report
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if _has_session(session.config):
-        _session(session.config).finish(session)
+        session_of(session.config).finish(session)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     if _has_session(config):
-        _session(config).report(terminalreporter)
+        session_of(config).report(terminalreporter)

@@ -10,17 +10,8 @@ import pytest
 
 from polyback_conformance import resolve
 from polyback_conformance.journal import Journal, replay
-from polyback_conformance.plugin import SESSION
 from polyback_conformance.resolve import NotRun, Target
 from polyback_conformance.score import LEVELS, Score, write_certificates
-
-
-def session_of(config: pytest.Config) -> Session:
-    """The Session of this run."""
-    if SESSION not in config.stash:
-        config.stash[SESSION] = Session(config)
-    found: Session = config.stash[SESSION]
-    return found
 
 
 def level_of(item: pytest.Item) -> int:
