@@ -279,17 +279,26 @@ def _array(node: Pending) -> Array:
     return result
 
 
-def reduce(op: Reduction, x: Array, axes: tuple[int, ...]) -> Array:
-    """Combine along ``axes`` (sorted); they keep size 1."""
+def reduce(op: Reduction, x: Array, axes: tuple[int, ...], keepdims: bool = True) -> Array:
+    """Combine along ``axes`` (sorted); they keep size 1, or vanish."""
     if x.dtype.compute is not x.dtype:
-        return cast(reduce(op, cast(x, x.dtype.compute), axes), x.dtype)
-    shape = tuple(1 if a in axes else n for a, n in enumerate(x.shape))
+        return cast(reduce(op, cast(x, x.dtype.compute), axes, keepdims), x.dtype)
     if not axes:
         return x
+    result = _reduced(op, x, axes)
+    if keepdims:
+        return result
+    shape = tuple([n for a, n in enumerate(x.view.shape) if a not in axes])
+    view = View.contiguous(shape)
+    return Array(x.device, x.dtype, view, Leaf.of(result.storage, view, x.dtype))
+
+
+def _reduced(op: Reduction, x: Array, axes: tuple[int, ...]) -> Array:
+    shape = tuple([1 if a in axes else n for a, n in enumerate(x.view.shape)])
     result = empty(x.device, shape, x.dtype)
     if 0 in shape:
         return result
-    supported = x.dtype.name in x.device.caps.reductions.get(op.name, frozenset())
+    supported = x.dtype.name in x.device.caps.reductions.get(op.name, ())
     with x.device.lock:  # what the expression reads stays as it is
         node = x.pending
         if node is not None and supported and x.view.size and fusion.is_cheap(node):
@@ -315,7 +324,9 @@ def matmul(a: Array, b: Array) -> Array:
     device = same_device("matmul", a, b)
     if a.dtype.compute is not a.dtype and a.dtype.name not in device.caps.matmul:
         return cast(matmul(cast(a, a.dtype.compute), cast(b, b.dtype.compute)), a.dtype)
-    batch = broadcast_shapes(a.shape[:-2], b.shape[:-2], op="matmul")
+    batch = a.view.shape[:-2]
+    if batch != b.view.shape[:-2]:
+        batch = broadcast_shapes(batch, b.view.shape[:-2], op="matmul")
     result = empty(device, (*batch, a.shape[-2], b.shape[-1]), a.dtype)
     if 0 in result.shape:
         return result

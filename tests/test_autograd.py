@@ -244,3 +244,9 @@ def test_transforms_inside_no_grad_differentiate_tensors_of_a_graph(device):
     assert g.tolist() == [2.0, 4.0]
     assert slope.tolist() == [3.0, 12.0]
     assert t.tolist() == [2.0, 4.0]
+
+
+def test_a_tangent_is_repeated_where_its_operand_was(device):
+    x, b = pb.ones((5, 2), device=device), pb.ones(2, device=device)
+    assert pb.jvp(lambda b: x + b, (b,), (b,))[1].shape == (5, 2)
+    assert pb.jvp(lambda b: pb.sum(x * b), (b,), (b,))[1].item() == 10.0

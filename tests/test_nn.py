@@ -213,3 +213,56 @@ def test_errors_of_layers_for_images():
     for error, text, wrong in cases:
         with pytest.raises(error, match=text):
             wrong()
+
+
+def _written_out(name: str, x: pb.Tensor, weight: pb.Tensor, bias: pb.Tensor) -> pb.Tensor:
+    """A layer of one operation as several, whose gradients are their own."""
+    if name == "linear":
+        return x @ weight.T + bias
+    axes, row = (0, *range(2, x.ndim)), (1, -1) + (1,) * (x.ndim - 2)
+    z = x - pb.mean(x, axis=axes, keepdims=True)
+    z = z / pb.sqrt(pb.mean(z * z, axis=axes, keepdims=True) + 1e-5)
+    return z * pb.reshape(weight, row) + pb.reshape(bias, row)
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        ("linear", [(5, 3), (2, 3), (2,)]),
+        ("norm", [(5, 3), (3,), (3,)]),
+        ("norm", [(2, 3, 2, 2), (3,), (3,)]),
+    ],
+)
+def test_layers_of_one_operation_have_derivatives_of_every_order(device, name, shapes):
+    rng = np.random.default_rng(3)
+    given = [pb.asarray(rng.standard_normal(s), device=device) for s in shapes]
+    directions = [pb.asarray(rng.standard_normal(s), device=device) for s in shapes]
+    make = nn.BatchNorm1d if len(shapes[0]) == 2 else nn.BatchNorm2d
+    norm = make(3, device=device, dtype=pb.float64)
+
+    def layer(x: pb.Tensor, weight: pb.Tensor, bias: pb.Tensor) -> pb.Tensor:
+        if name == "linear":
+            return nn.linear(x, weight, bias)
+        return nn.functional_call(norm, {"weight": weight, "bias": bias}, x)
+
+    def derivatives(call) -> list[np.ndarray]:
+        def loss(*args: pb.Tensor) -> pb.Tensor:
+            return pb.sum(call(*args) ** 3)
+
+        def steepness(*args: pb.Tensor) -> pb.Tensor:
+            a, b, c = (pb.sum(g * g) for g in pb.grad(loss, argnums=(0, 1, 2))(*args))
+            return a + b + c
+
+        found = [*pb.grad(loss, argnums=(0, 1, 2))(*given)]
+        found += pb.grad(steepness, argnums=(0, 1, 2))(*given)
+        for k in range(3):  # forwards, along each operand alone
+
+            def along(x: pb.Tensor, k: int = k) -> pb.Tensor:
+                return call(*given[:k], x, *given[k + 1 :])
+
+            found.append(pb.jvp(along, (given[k],), (directions[k],))[1])
+        return [x.numpy() for x in found]
+
+    plain = derivatives(lambda *args: _written_out(name, *args))
+    for got, want in zip(derivatives(layer), plain, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-9, atol=1e-9 * np.abs(want).max())

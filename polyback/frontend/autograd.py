@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 OUTPUT: Final = -1  # in Op.saves: the operation's own result
 _ENABLED: Final = ContextVar("polyback_grad_enabled", default=True)
 _COUNTER: Final = itertools.count()
+_NOTHING: Final[frozenset[int]] = frozenset()
 
 
 def is_grad_enabled() -> bool:
@@ -70,25 +71,35 @@ def no_grad() -> Any:
 class Node:
     """How a tensor was made. ``edges`` lead to Nodes, to leaf Tensors, or nowhere (None)."""
 
-    __slots__ = ("__weakref__", "edges", "number", "op", "output", "saved", "shapes", "used")
+    __slots__ = ("__weakref__", "edges", "number", "op", "output", "saved", "shape", "shapes",
+                 "used")  # fmt: skip
 
     def __init__(self, op: Op, operands: Sequence[Any], output: Array) -> None:
         self.number = next(_COUNTER)
         self.op = op
         self.used = False
-        edges: list[Any] = []
-        shapes: list[Any] = []  # None: the rule gives the right one
-        needed = set[int]()
+        self.shape = output.view.shape
+        self.edges: list[Any] = []
+        self.shapes: list[Any] = []  # None: the rule gives the right one
+        self.output: tuple[Array, int] | None = None
+        needed = _NOTHING
         for k, x in enumerate(operands):
             array = getattr(x, "array", None)
-            edge = None if array is None else x.node or (x if x.requires_grad_ else None)
-            edges.append(edge)
-            shapes.append(() if array is None else array.view.shape)
-            if edge is not None:
-                needed |= op.saves(k)
-        self.edges, self.shapes = edges, shapes
+            if array is None:
+                self.edges.append(None)
+                self.shapes.append(())
+                continue
+            edge = x.node or (x if x.requires_grad_ else None)
+            self.edges.append(edge)
+            self.shapes.append(array.view.shape)
+            if edge is not None and (reads := op.saves(k)):
+                needed = needed | reads if needed else reads
+        if not needed:
+            self.saved: list[Any] = [None] * len(operands)
+            return
         self.saved = [_Saved(x) if k in needed else None for k, x in enumerate(operands)]
-        self.output = (output, output.version) if OUTPUT in needed else None
+        if OUTPUT in needed:
+            self.output = (output, output.version)
 
     def values(self) -> tuple[Tensor | None, list[Any]]:
         """The result and the operands as tensors that are part of the graph (None: not saved)."""
@@ -219,16 +230,16 @@ def _memory(x: Tensor) -> int:
 
 def _unbroadcast(gradient: Tensor, shape: tuple[int, ...] | None) -> Tensor:
     """Sum over the axes that broadcasting added or stretched; repeat where a rule gave less."""
-    if shape is None or gradient.shape == shape:
+    sizes = gradient.array.view.shape
+    if shape is None or sizes == shape:
         return gradient
     from polyback.frontend.functions import broadcast_to, reshape, sum
 
     new = gradient.ndim - len(shape)
-    sizes = gradient.shape
     stretched = tuple(k for k, n in enumerate(sizes) if k < new or (shape[k - new] == 1 != n))
     if stretched:
-        gradient = sum(gradient, axis=stretched, keepdims=True)
-        gradient = reshape(gradient, gradient.shape[max(new, 0) :])
+        gradient = sum(gradient, axis=stretched, keepdims=stretched[-1] >= new)
+        gradient = reshape(gradient, gradient.shape[-len(shape) :] if shape else ())
     return broadcast_to(gradient, shape)
 
 
@@ -252,10 +263,15 @@ def subgraph(outputs: Iterable[Tensor], stop: set[int]) -> tuple[list[Node], lis
 def push_forward(outputs: Iterable[Tensor], known: dict[int, Tensor]) -> dict[int, Tensor]:
     """Tangents by edge, from those in ``known`` on: each operation below ``outputs`` pushes them
     on, in order of execution."""
+    from polyback.frontend.functions import broadcast_to
+
     nodes, _ = subgraph(outputs, set(known))
     for node in nodes:
         parts = [None if e is None else known.get(id(e)) for e in node.edges]
         if any(p is not None for p in parts):
             value, operands = node.values()
-            known[id(node)] = node.op.tangent(parts, value, *operands)
+            tangent = node.op.tangent(parts, value, *operands)
+            if tangent.shape != node.shape:  # of an operand that was broadcast
+                tangent = broadcast_to(tangent, node.shape)
+            known[id(node)] = tangent
     return known

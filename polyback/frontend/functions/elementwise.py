@@ -52,6 +52,10 @@ class Elementwise(Op):
         elif self.kind is complex64:
             self.pulls = tuple(rule and _adjoint(row, rule) for rule in self.pushes)
         self.differentiable = any(self.pulls)
+        self._saves = [
+            frozenset[int]() if rule is None else _reads(row, rule, self.kind)
+            for rule in self.pulls
+        ]
 
     @property
     def name(self) -> str:
@@ -71,8 +75,7 @@ class Elementwise(Op):
         return reduce(lambda a, b: a + b, parts)
 
     def saves(self, operand: int) -> frozenset[int]:
-        rule = self.pulls[operand]
-        return frozenset() if rule is None else _reads(self.row, rule, self.kind)
+        return self._saves[operand]
 
 
 def _adjoint(row: Scalar, rule: Rule) -> Rule:

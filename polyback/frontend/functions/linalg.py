@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import reduce
 from math import prod
-from typing import Any, final
+from typing import Any, Final, final
 
 from polyback import array
 from polyback.array import Array
@@ -31,17 +31,20 @@ class MatMul(Op):
     def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
         a, b = operands
         if operand == 0:
-            return run(MatMul(), g, conj(matrix_transpose(b)))
-        return run(MatMul(), conj(matrix_transpose(a)), g)
+            return run(MATMUL, g, conj(matrix_transpose(b)))
+        return run(MATMUL, conj(matrix_transpose(a)), g)
 
     def tangent(self, tangents: Sequence[Tensor | None], y: Any, *operands: Any) -> Tensor:
         (a, b), (da, db) = operands, tangents
-        parts = [run(MatMul(), da, b)] if da is not None else []
-        parts += [run(MatMul(), a, db)] if db is not None else []
+        parts = [run(MATMUL, da, b)] if da is not None else []
+        parts += [run(MATMUL, a, db)] if db is not None else []
         return reduce(lambda p, q: p + q, parts)
 
     def saves(self, operand: int) -> frozenset[int]:
         return frozenset({1 - operand})
+
+
+MATMUL: Final = MatMul()  # it has no state, so one serves all calls
 
 
 def matmul(x1: Tensor, x2: Tensor, /) -> Tensor:
@@ -62,6 +65,8 @@ def matmul(x1: Tensor, x2: Tensor, /) -> Tensor:
             f"[matmul] got {x1.dtype} {x1.shape} @ {x2.dtype} {x2.shape}; "
             f"want numbers, 1 axis or more"
         )
+    if x1.ndim == x2.ndim == 2 and x1.dtype is x2.dtype and x1.shape[1] == x2.shape[0]:
+        return run(MATMUL, x1, x2)
     a = reshape(x1, (1, -1)) if x1.ndim == 1 and x1.size else x1
     a = reshape(x1, (1, 0)) if x1.ndim == 1 and not x1.size else a
     b = reshape(x2, (x2.size, 1)) if x2.ndim == 1 else x2
@@ -80,9 +85,9 @@ def matmul(x1: Tensor, x2: Tensor, /) -> Tensor:
 def _product(a: Tensor, b: Tensor) -> Tensor:
     """(..., m, k) @ (k, n) is one product of all rows, so that its gradient is one too."""
     if a.ndim > 2 and b.ndim == 2 and 0 not in a.shape:
-        rows = run(MatMul(), reshape(a, (-1, a.shape[-1])), b)
+        rows = run(MATMUL, reshape(a, (-1, a.shape[-1])), b)
         return reshape(rows, (*a.shape[:-1], b.shape[-1]))
-    return run(MatMul(), a, b)
+    return run(MATMUL, a, b)
 
 
 def vecdot(x1: Tensor, x2: Tensor, /, *, axis: int = -1) -> Tensor:

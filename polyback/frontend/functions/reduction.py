@@ -37,10 +37,10 @@ Axis = int | Sequence[int] | None
 
 @final
 class Reduce(Op):
-    """``y = op over axes of x``, which keep size 1."""
+    """``y = op over axes of x``, which keep size 1 or vanish."""
 
-    def __init__(self, op: Reduction, axes: tuple[int, ...], shape: Shape) -> None:
-        self.op, self.axes, self.shape = op, axes, shape
+    def __init__(self, op: Reduction, axes: tuple[int, ...], shape: Shape, keeps: bool) -> None:
+        self.op, self.axes, self.shape, self.keeps = op, axes, shape, keeps
         self.differentiable = op not in (ANY, ALL_OF)
 
     @property
@@ -48,25 +48,36 @@ class Reduce(Op):
         return self.op.name
 
     def forward(self, x: Array) -> Array:
-        return array.reduce(self.op, x, self.axes)
+        return array.reduce(self.op, x, self.axes, self.keeps)
+
+    def _kept(self, x: Any) -> Any:
+        """A value of the result's shape with the reduced axes in place."""
+        if self.keeps or x is None:
+            return x
+        return reshape(x, tuple([1 if a in self.axes else n for a, n in enumerate(self.shape)]))
 
     def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
-        slope = _slope(self.op, self.axes, y, *operands)
-        return broadcast_to(g, self.shape) * (conj(slope) if self.op is PROD else slope)
+        spread = broadcast_to(self._kept(g), self.shape)
+        if self.op is SUM:
+            return spread
+        slope = _slope(self.op, self.axes, self._kept(y), *operands)
+        return spread * (conj(slope) if self.op is PROD else slope)
 
     def tangent(self, tangents: Sequence[Tensor | None], y: Any, *operands: Any) -> Tensor:
         (t,) = tangents
         assert t is not None
-        return run(Reduce(SUM, self.axes, self.shape), t * _slope(self.op, self.axes, y, *operands))
+        if self.op is not SUM:
+            t = t * _slope(self.op, self.axes, self._kept(y), *operands)
+        return run(Reduce(SUM, self.axes, self.shape, self.keeps), t)
 
     def saves(self, operand: int) -> frozenset[int]:
-        return {SUM: frozenset[int](), PROD: frozenset({0})}.get(self.op, frozenset({0, OUTPUT}))
+        if self.op is SUM:
+            return frozenset()
+        return frozenset({0}) if self.op is PROD else frozenset({0, OUTPUT})
 
 
 def _slope(op: Reduction, axes: tuple[int, ...], y: Any, x: Any) -> Any:
     """dy/dx, elementwise."""
-    if op is SUM:
-        return 1.0
     if op in (MAX, MIN):  # equal extremes share the gradient
         wins = cast(x == y, x.dtype)
         return wins / sum(wins, axis=axes, keepdims=True)
@@ -97,8 +108,7 @@ def _reduce(op: Reduction, x: Tensor, axis: Axis, keepdims: bool) -> Tensor:
         raise DTypeError(f"[{op.name}] does not take {x.dtype}; want one of {wants}")
     if op.identity is None and 0 in (x.shape[a] for a in axes):
         raise InvalidArgument(f"[{op.name}] shape {x.shape} has nothing to reduce along {axes}")
-    result = run(Reduce(op, axes, x.shape), x) if axes else copied(x)
-    return result if keepdims else _without(result, axes)
+    return run(Reduce(op, axes, x.shape, keepdims), x) if axes else copied(x)
 
 
 def _without(x: Tensor, axes: tuple[int, ...]) -> Tensor:

@@ -163,7 +163,7 @@ def transpose(x: Tensor, /) -> Tensor:
     check_tensors("transpose", x)
     if x.ndim != 2:
         raise ShapeError(f"[T] got shape {x.shape}; want 2 axes, else use mT or permute_dims")
-    return matrix_transpose(x)
+    return run(Permute((1, 0)), x)
 
 
 def moveaxis(x: Tensor, source: int | Sequence[int], destination: int | Sequence[int], /) -> Tensor:

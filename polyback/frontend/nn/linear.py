@@ -2,17 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
 from typing import Any, final
 
+from polyback import array
+from polyback.array import Array
 from polyback.errors import InvalidArgument, ShapeError
 from polyback.frontend.autocast import lowered
 from polyback.frontend.checks import check_tensors
-from polyback.frontend.functions import expand_dims, matmul, permute_dims, reshape, sum, transpose
+from polyback.frontend.functions import (
+    broadcast_to,
+    conj,
+    expand_dims,
+    matmul,
+    permute_dims,
+    reshape,
+    sum,
+    transpose,
+)
 from polyback.frontend.functions.creation import Where
 from polyback.frontend.nn.module import Module
 from polyback.frontend.nn.start import uniform_start
+from polyback.frontend.op import Op, run
 from polyback.frontend.random import Generator
 from polyback.frontend.tensor import Tensor
+from polyback.scalar import ADD
+from polyback.view import Shape
+
+
+@final
+class Affine(Op):
+    """``y[i, j] = sum_k x[i, k] weight[j, k] + bias[j]``"""
+
+    name = "linear"
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape  # of y
+
+    def forward(self, x: Array, weight: Array, bias: Array) -> Array:
+        y = array.matmul(x, weight.with_view(weight.view.permute((1, 0))))
+        return array.apply(ADD, (y, bias), y.dtype)
+
+    def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
+        x, weight, _ = operands
+        if operand == 0:
+            return matmul(g, conj(weight))
+        return g if operand == 2 else matmul(transpose(g), conj(x))
+
+    def tangent(self, tangents: Sequence[Tensor | None], y: Any, *operands: Any) -> Tensor:
+        (x, weight, _), (dx, dweight, dbias) = operands, tangents
+        parts = [] if dx is None else [matmul(dx, transpose(weight))]
+        parts += [] if dweight is None else [matmul(x, transpose(dweight))]
+        parts += [] if dbias is None else [broadcast_to(dbias, self.shape)]
+        return reduce(lambda a, b: a + b, parts)
+
+    def saves(self, operand: int) -> frozenset[int]:
+        return (_WEIGHT, _X, _NOTHING)[operand]
+
+
+_X, _WEIGHT, _NOTHING = frozenset({0}), frozenset({1}), frozenset[int]()
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -31,8 +80,15 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"[linear] got {input.shape} with a weight of {weight.shape}; want (..., {want}) and "
             f"(out, in)"
         )
-    product = matmul(input, transpose(weight))
-    return product if bias is None else product + lowered(bias)[0]
+    if bias is None:
+        return matmul(input, transpose(weight))
+    x, weight, bias = lowered(input, weight, bias)
+    if x.ndim < 2 or 0 in x.shape or not x.dtype is weight.dtype is bias.dtype or bias.ndim != 1:
+        return matmul(x, transpose(weight)) + bias
+    shape = (*x.shape[:-1], weight.shape[0])
+    rows = reshape(x, (-1, x.shape[-1])) if x.ndim > 2 else x
+    y = run(Affine((rows.shape[0], weight.shape[0])), rows, weight, bias)
+    return reshape(y, shape) if x.ndim > 2 else y
 
 
 @final
