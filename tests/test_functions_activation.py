@@ -37,6 +37,9 @@ FORMULAS: dict[str, tuple[Callable[..., pb.Tensor], Callable[[np.ndarray], np.nd
     "mish": (pb.mish, lambda x: x * np.tanh(np.log1p(np.exp(x)))),
     "hardtanh": (lambda x: pb.hardtanh(x, -0.5, 3.0), lambda x: np.clip(x, -0.5, 3.0)),
     "relu6": (pb.relu6, lambda x: np.clip(x, 0, 6)),
+    "hardsigmoid": (pb.hardsigmoid, lambda x: np.clip(x + 3, 0, 6) / 6),
+    "hardswish": (pb.hardswish, lambda x: x * np.clip(x + 3, 0, 6) / 6),
+    "softsign": (pb.softsign, lambda x: x / (1 + np.abs(x))),
     "erf": (pb.erf, ERF),
     "clip": (lambda x: pb.clip(x, -1.0, 2.5), lambda x: np.clip(x, -1, 2.5)),
 }

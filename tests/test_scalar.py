@@ -26,7 +26,7 @@ REFERENCE = "numpy_ref"
 BUILDING_BLOCKS = {"const", "iota", "cast"}
 FORMULAS = {  # over rows, in activation
     "leaky_relu", "silu", "gelu", "elu", "selu", "softplus", "mish", "log_sigmoid", "clip",
-    "hardtanh", "relu6",
+    "hardtanh", "relu6", "hardsigmoid", "hardswish", "softsign",
 }  # fmt: skip
 ROWS = pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
 
