@@ -150,8 +150,11 @@ ${kernel} product(${source} a, ${long} oa, ${source} b, ${long} ob, ${target} c,
 {
     ${shared}${T} at[${depth}][${tile} + 1], bt[${depth}][${tile} + 1];  // + 1: bank conflicts
     int id = ${local_id}, x = id % ${side}, y = id / ${side};
-    ${long} i0 = (${long})${group} * ${tile}, j0 = (${long})${group_y} * ${tile};
-    ${long} batch = ${group_z};
+    // all along one axis of the grid: the others end at 65535
+    ${long} down = (m + ${tile} - 1) / ${tile}, across = (n + ${tile} - 1) / ${tile};
+    ${long} at_tile = ${group}, batch = at_tile / (down * across);
+    at_tile %= down * across;
+    ${long} i0 = at_tile % down * ${tile}, j0 = at_tile / down * ${tile};
 ${decode}
     a += oa + f0;
     b += ob + f1;

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
-from typing import Any, Final, final
+from typing import Any, final
 
 from polyback import scalar
 from polyback.device import Operand
@@ -18,8 +18,6 @@ from polyback.simt.matmul import TILE, cpu_kernel, element, gpu_kernel, pack_ker
 from polyback.simt.reducer import Reducer
 from polyback.simt.registers import UNROLLED, tile
 from polyback.view import Shape, View
-
-MOST_GROUPS: Final = 65535  # along the second and third axis of a grid
 
 
 @lru_cache(maxsize=16)
@@ -140,7 +138,8 @@ class Multiplier:
         words = (a.buffer, a.view.offset, b.buffer, b.view.offset, out.buffer, out.view.offset,
                  m, n, k, *a.view.strides[-2:], *b.view.strides[-2:], *out.view.strides[-2:],
                  launcher.table(table(walk)))  # fmt: skip
-        launcher.driver.launch(compiled, (blocks(m, TILE), blocks(n, TILE), walk.size), words)
+        groups = blocks(m, TILE) * blocks(n, TILE) * walk.size
+        launcher.driver.launch(compiled, (groups, 1, 1), words)
 
 
 def _as_parts(view: View) -> View:

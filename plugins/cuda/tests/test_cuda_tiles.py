@@ -11,18 +11,18 @@ import pytest
 import polyback as pb
 from polyback import registry
 from polyback.device import BackendDescriptor, Operand
-from polyback.dtype import DType, bfloat16, float16, float32
+from polyback.dtype import DType, bfloat16, float16, float32, int64
 from polyback.view import View
 from polyback_cuda.device import CudaDevice
 from polyback_cuda.fast_matmul import cut, mode
-from polyback_cuda.simulator import simulated_driver
+from polyback_cuda.simulator import api, simulated_driver
 from polyback_cuda.simulator.api import SimulatedCuda
 from polyback_cuda.tiles import ACROSS, ALONG, ANY
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("g++") or shutil.which("clang++")), reason="NOT RUN: no C++ compiler"
 )
-HALF_ULP = {"float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+HALF_ULP = {"int64": 0.0, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 LAYOUTS = ("rows", "columns", "wide rows", "wide columns", "steps", "backwards")
 
 
@@ -77,7 +77,7 @@ def product(device, dtype, a, b, left="rows", right="rows", to="rows"):
     """What the device makes of two arrays, and the arrays as it has them."""
     x, y = put(device, a, dtype, laid(a.shape, left)), put(device, b, dtype, laid(b.shape, right))
     shape = (*a.shape[:-1], b.shape[-1])
-    out = put(device, np.full(shape, np.nan), dtype, laid(shape, to))
+    out = put(device, np.full(shape, 77), dtype, laid(shape, to))
     device.matmul(out, x, y)
     return fetch(device, out).astype(np.float64)
 
@@ -133,6 +133,15 @@ def test_shares(device, dtype):
     assert cut(128 * 11, 128 * 12, 4096, 1, 132) == (128, 4096)  # enough tiles
     check(device, dtype, 70, 2100, 60, "wide rows", "wide columns")
     check(device, dtype, 9, 1031, 20, "columns", "rows", lead=(2,))
+
+
+@pytest.mark.parametrize("dtype", [float32, float16, int64], ids=str)
+def test_more_matrices_than_a_grid_is_deep(dtype, monkeypatch):
+    """A grid ends at 65535 along its second and third axis; at 3 here, to be quick."""
+    monkeypatch.setattr(api, "MOST_GRID", (2**31 - 1, 3, 3))
+    device = CudaDevice(simulated_driver(SimulatedCuda(1 << 26)))
+    check(device, dtype, 70, 9, 130, lead=(5,))
+    device.close()
 
 
 def test_no_term_is_spoilt(device):
