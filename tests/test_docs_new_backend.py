@@ -21,6 +21,7 @@ from polyback import (
     registry,
 )
 from polyback.adapters import Stepwise
+from polyback.config import config
 from polyback.device import Device
 
 EXAMPLE = plugins.ROOT / "examples" / "minimal_backend"
@@ -61,7 +62,7 @@ def test_every_block_is_checked() -> None:
 
 def test_the_example_is_small_and_implements_everything() -> None:
     source = (EXAMPLE / "polyback_minimal.py").read_text()
-    assert len(source.splitlines()) < 120
+    assert len(source.splitlines()) < 125
     required = Device.__abstractmethods__ - {"elementwise"} | Stepwise.__abstractmethods__
     for method in required:
         assert f"    def {method}(" in source, method
@@ -104,12 +105,17 @@ print(json.dumps([p for p in doctor.report()["plugins"] if p["name"] == "minimal
     assert found["devices"][0]["smoke"]["ok"]
 
 
+def test_the_example_refuses_a_device_that_is_not_there() -> None:
+    with pytest.raises(errors.InvalidArgument, match="no device 1; want 0"):
+        polyback_minimal.MinimalBackend().open(1, config())
+
+
 @pytest.mark.slow
 def test_the_example_passes_level_4(tmp_path: Path) -> None:
     suite = plugins.ROOT / "conformance" / "src"
-    made = "from polyback.adapters import adapt\nfrom polyback_minimal import MinimalDevice\n"
-    (tmp_path / "made.py").write_text(f"{made}def minimal(): return adapt(MinimalDevice())\n")
     code = "import sys; from polyback_conformance import main; "
-    code += "sys.exit(main(['--device-factory', 'made:minimal', '--level', '4']))"
+    code += (
+        "sys.exit(main(['--device-factory', 'polyback_minimal:MinimalBackend', '--level', '4']))"
+    )
     done = plugins.run(code, tmp_path, EXAMPLE, suite)
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr

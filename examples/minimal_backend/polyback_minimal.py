@@ -17,7 +17,7 @@ from polyback.device import (
     Available, Backend, BackendDescriptor, Caps, DeviceInfo, Limits, MINIMUM_STORAGE, Operand,
     required_claims,
 )  # fmt: skip
-from polyback.errors import DeviceClosed, OutOfMemory
+from polyback.errors import DeviceClosed, InvalidArgument, OutOfMemory
 from polyback.hooks import hookimpl
 from polyback.operand_check import check_matmul, check_reduce
 from polyback.program import Number
@@ -41,6 +41,8 @@ class MinimalBackend(Backend):
         return [DeviceInfo(0, "cpu", "minimal example on the host")]
 
     def open(self, index: int, config: Config) -> MinimalDevice:
+        if index != 0:
+            raise InvalidArgument(f"[minimal] no device {index}; want 0")
         return MinimalDevice()  # import and start heavy things here, not at the top
 
 
