@@ -273,3 +273,14 @@ def test_meshgrid_refuses_what_it_cannot_use() -> None:
         pb.meshgrid(pb.ones((2, 2)))
     with pytest.raises(pb.InvalidArgument, match=r"\[meshgrid\] indexing='yx'; want 'xy' or 'ij'"):
         pb.meshgrid(pb.ones(2), indexing="yx")
+
+
+def test_an_array_of_a_type_that_numpy_lacks_is_a_type_error(device):
+    class Foreign:
+        dtype = "bfloat16"
+
+        def __array__(self, dtype: object = None, copy: object = None) -> object:
+            raise TypeError("unsupported ScalarType BFloat16")
+
+    with pytest.raises(pb.DTypeError, match=r"a Foreign of bfloat16.*convert it there"):
+        pb.asarray(Foreign(), device=device)

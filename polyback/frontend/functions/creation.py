@@ -112,6 +112,11 @@ def host_values(obj: Any, target: DType | None = None) -> np.ndarray[Any, Any]:
     try:
         values = np.asarray(obj)
     except (ValueError, TypeError, OverflowError) as error:
+        if hasattr(obj, "dtype"):  # an array of another library
+            raise DTypeError(
+                f"[asarray] got a {type(obj).__name__} of {obj.dtype}: {error}; want a type that "
+                f"NumPy knows: convert it there first"
+            ) from None
         raise ShapeError(f"[asarray] {error}; want numbers nested evenly") from None
     if values.dtype.kind in "fO" and target is not None and target.is_integer:
         with suppress(ValueError, TypeError, OverflowError):  # NumPy makes [2**64 - 1, 0] floats
