@@ -27,7 +27,7 @@
 
 enum {
     PATCH_BLOCK = 256,
-    FOLD_LANES = 128, FOLD_AHEAD = 4096, /* bytes */
+    FOLD_LANES = 128,
     TOTAL_LANES = 32, CHAIN = 512, /* scan.inc: four chains of f32 are 8 KB */
     PLACE_LANES = 64, PLACE_BLOCK = 2048, PLACE_ROWS = 127, /* place.inc */
     ROW_LANES = 32, ROW_BLOCK = 1024, ROW_GROUP = 16, /* rows.inc */
