@@ -94,25 +94,27 @@ def once(run: Callable[[], Any], repeats: int) -> float:
 
 
 REST = 0.05  # seconds after which the idle threads of every peer sleep (OpenBLAS: 2^26 cycles)
+WAKE = 0.03  # seconds of untimed runs in which a library's own threads settle on the cores
+TIMED = 0.003  # seconds of one timing, at least one run
 
 
-def rested(run: Callable[[], Any], repeats: int) -> float:
-    """A timing that meets no spinning thread of another library, and the runner's own awake."""
+def woken(run: Callable[[], Any]) -> float:
+    """Seconds of the fastest run of those that fill WAKE; no other library's thread is awake."""
     time.sleep(REST)
-    once(run, repeats)
-    return once(run, repeats)
+    start, fastest = time.perf_counter(), float("inf")
+    while time.perf_counter() - start < WAKE:
+        fastest = min(fastest, once(run, 1))
+    return fastest
 
 
 def measure(runners: dict[str, Callable], pairs: int) -> dict[str, list[float]]:
     """Interleaved timings; fast workloads repeat inside one timing."""
-    for run in runners.values():
-        run()
-        run()
-    repeats = {k: max(1, int(0.003 / max(once(run, 1), 1e-7))) for k, run in runners.items()}
+    repeats = {k: max(1, int(TIMED / max(woken(run), 1e-7))) for k, run in runners.items()}
     times: dict[str, list[float]] = {k: [] for k in runners}
     for _ in range(pairs):
         for name, run in runners.items():
-            times[name].append(rested(run, repeats[name]))
+            woken(run)
+            times[name].append(once(run, repeats[name]))
     return times
 
 
@@ -139,6 +141,12 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
+_SHARED = (
+    "PyTorch's products on two threads suffer from sharing a process: alone they are faster than "
+    "the ratios here say, by figures in [bench/README.md](../bench/README.md)."
+)
+
+
 def heading(device: str, peers: dict[str, str], pairs: int) -> list[str]:
     versions = ", ".join(f"{k} {v}" for k, v in peers.items())
     return [
@@ -146,6 +154,7 @@ def heading(device: str, peers: dict[str, str], pairs: int) -> list[str]:
         f"{len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}; {pairs} "
         f"interleaved pairs each, median ratio [95% interval], above 1: polyback is faster.",
         "",
+        *([_SHARED, ""] if "torch" in peers else []),
         "| workload | polyback | rate | " + " | ".join(f"vs {p}" for p in peers) + " |",
         "| --- " * (3 + len(peers)) + "|",
     ]
