@@ -250,6 +250,18 @@ class ContiguousOnly(Device):
         call = self._device.reduce_fused
         self._packed(lambda o, i: call(op, *o, program, i, axes), [out], ins)
 
+    def matmul_fused(
+        self,
+        out: Operand,
+        a: Operand,
+        b: Operand,
+        program: Program,
+        ins: Sequence[Operand | Number | None],
+    ) -> None:
+        """Feature ``gemm_epilogue`` on dense copies."""
+        call = self._device.matmul_fused
+        self._packed(lambda o, i: call(*o, *i[:2], program, i[2:]), [out], [a, b, *ins])
+
     def gather(self, out: Operand, x: Operand, index: Operand, axis: int) -> None:
         """Feature ``gather`` on dense copies."""
         self._packed(lambda o, i: self._device.gather(*o, *i, axis), [out], [x, index])

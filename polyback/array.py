@@ -20,7 +20,7 @@ from polyback.config import config
 from polyback.device import Operand
 from polyback.dtype import DType, bool_, int64
 from polyback.errors import DeviceMismatch, InvalidArgument, OutOfMemory
-from polyback.fusion import Leaf, Pending
+from polyback.fusion import PRODUCT, Leaf, Pending
 from polyback.program import Builder, Number, fill_program
 from polyback.runtime import Device, Storage, launch, launch_program
 from polyback.scalar import CAST, WHERE, Reduction, Scalar
@@ -320,24 +320,29 @@ def _reduced(op: Reduction, x: Array, axes: tuple[int, ...]) -> Array:
 
 def matmul(a: Array, b: Array) -> Array:
     """Batched product of (..., m, k) and (..., k, n) of one type; leading axes broadcast. Half
-    types are multiplied as float32 unless the device claims their products."""
+    types are multiplied as float32 unless the device claims their products. Where the device can
+    go on with what it has multiplied, the product waits for what is done with it."""
     device = same_device("matmul", a, b)
     if a.dtype.compute is not a.dtype and a.dtype.name not in device.caps.matmul:
         return cast(matmul(cast(a, a.dtype.compute), cast(b, b.dtype.compute)), a.dtype)
     batch = a.view.shape[:-2]
     if batch != b.view.shape[:-2]:
         batch = broadcast_shapes(batch, b.view.shape[:-2], op="matmul")
-    result = empty(device, (*batch, a.shape[-2], b.shape[-1]), a.dtype)
-    if 0 in result.shape:
-        return result
-    launch(
-        device,
-        f"matmul {a.dtype}",
-        a.dtype.name in device.caps.matmul,
-        lambda protocol, outs, ins: protocol.matmul(outs[0], ins[0], ins[1]),
-        [result.operand()],
-        [a.operand((*batch, *a.shape[-2:])), b.operand((*batch, *b.shape[-2:]))],
-    )
+    shape = (*batch, a.shape[-2], b.shape[-1])
+    ins = [a.leaf((*batch, *a.shape[-2:])), b.leaf((*batch, *b.shape[-2:]))]
+    supported = a.dtype.name in device.caps.matmul
+    if supported and 0 not in shape and device.has("gemm_epilogue"):
+        return _array(_node(device, PRODUCT, ins, a.dtype, View.contiguous(shape)))
+    result = empty(device, shape, a.dtype)
+    if 0 not in shape:
+        launch(
+            device,
+            f"matmul {a.dtype}",
+            supported,
+            lambda protocol, outs, ins: protocol.matmul(outs[0], ins[0], ins[1]),
+            [result.operand()],
+            ins,
+        )
     return result
 
 

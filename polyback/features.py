@@ -32,6 +32,25 @@ class ReduceFused(Protocol):
         ...
 
 
+class GemmEpilogue(Protocol):
+    """Feature ``gemm_epilogue``."""
+
+    def matmul_fused(
+        self,
+        out: Operand,
+        a: Operand,
+        b: Operand,
+        program: Program,
+        ins: Sequence[Operand | Number | None],
+    ) -> None:
+        """``elementwise`` of ``program`` on the product of ``a`` and ``b``, which need not be
+        stored. It stands where ``ins`` has None and has the type of ``a``, which ``caps.matmul``
+        names. The one output may have another type. ``out`` shares no element with any input. The
+        numbers are those of ``matmul``, then ``elementwise``, to the bit if
+        ``numerics.deterministic``."""
+        ...
+
+
 class Gather(Protocol):
     """Feature ``gather``."""
 
@@ -225,6 +244,7 @@ class Feature:
 
 FEATURES: Final = (
     Feature("reduce_fused", ReduceFused, (1, 0)),
+    Feature("gemm_epilogue", GemmEpilogue, (1, 1)),
     Feature("gather", Gather, (1, 0)),
     Feature("scatter", Scatter, (1, 0)),
     Feature("argsort", ArgSort, (1, 0)),

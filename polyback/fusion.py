@@ -5,6 +5,10 @@ nodes below it, as ONE Program when its contents are needed: by a download, a re
 view, a write to a buffer that it reads, or when the expression has grown to MAX_NODES. Nodes whose
 arrays are still alive elsewhere become outputs of the same Program, so nothing is computed twice.
 
+A matrix product of a device with the feature ``gemm_epilogue`` waits too, as a node of its own: an
+expression that is all that reads it is computed with it in one launch, and the product itself is
+never stored.
+
 Only nodes of one shape join; an operand of another shape is evaluated first and broadcast.
 ``configure(fuse=False)`` runs every node at once; nothing else differs.
 
@@ -14,16 +18,19 @@ Program is found by the flat list of rows, types and value numbers that describe
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, final
 
+import numpy as np
+
 from polyback.device import Operand
 from polyback.dtype import DType
 from polyback.program import Input, Instr, Number, Program, copy_program
-from polyback.runtime import Device, Storage, launch_program
+from polyback.runtime import Device, Storage, launch, launch_program
 from polyback.scalar import Scalar
 from polyback.view import View
 
@@ -34,6 +41,8 @@ MAX_NODES: Final = 24  # of one expression: bounds compile time, registers and k
 MAX_LEAVES: Final = 16
 CHEAP_ULP: Final = 2.5  # rows with a larger error bound are transcendental: not worth repeating
 CHEAP_NODES: Final = 8
+# The row of a node that is a matrix product. Its result is an input of the programs that read it.
+PRODUCT: Final = Scalar("matmul", 2, frozenset(), "", np.matmul, ulp=math.inf)
 _PROGRAMS: Final[dict[tuple[Any, ...], Program]] = {}
 _FORGETTING: Final = Lock()
 _NO_ARRAY: Final[Any] = lambda: None  # noqa: E731  (a reference to nothing)
@@ -110,14 +119,15 @@ class _Writer:
 
     ``code`` holds row and type of each instruction, then for each operand: the type of an array
     that is a new input, None for a number, which always is, or what came before: k for input k,
-    -1 - k for instruction k.
+    -1 - k for instruction k. ``products`` are the places of inputs that have not been multiplied.
     """
 
-    __slots__ = ("code", "names", "nodes", "values")
+    __slots__ = ("code", "names", "nodes", "products", "values")
 
     def __init__(self, root: Pending) -> None:
         self.code: list[Any] = []
-        self.values: list[Leaf | Number] = []  # what to pass for each input
+        self.values: list[Any] = []  # what to pass for each input: a Leaf, a number, a product
+        self.products: tuple[int, ...] = ()
         self.nodes: list[Pending] = []  # in order of evaluation
         self.names: dict[Any, int] = {}
         self.add(root)
@@ -129,7 +139,8 @@ class _Writer:
         if node.nodes > 1:
             for arg in args:
                 if type(arg) is Pending and arg.leaf is None and arg not in names:
-                    self.add(arg)
+                    if arg.row is not PRODUCT:
+                        self.add(arg)
         code += (node.row, node.dtype)
         for arg in args:
             x: Any = arg
@@ -137,6 +148,12 @@ class _Writer:
                 known = names.get(x)
                 if known is not None:
                     code.append(known)
+                    continue
+                if x.leaf is None:
+                    self.products += (len(values),)
+                    names[x] = len(values)
+                    values.append(x)
+                    code.append(x.dtype)
                     continue
                 x = x.leaf
             if type(x) is Leaf:
@@ -232,6 +249,8 @@ def evaluate(root: Pending) -> Leaf:
 def _evaluate(root: Pending) -> Leaf:
     if root.leaf is not None:
         return root.leaf
+    if root.row is PRODUCT:
+        return _multiply(root)
     writer = _Writer(root)
     outputs = writer.nodes
     if len(outputs) > 1:
@@ -241,18 +260,64 @@ def _evaluate(root: Pending) -> Leaf:
         storage, dtype = Storage(device, view.size * node.dtype.itemsize), node.dtype
         leaves.append(Leaf(storage.buffer, dtype, view, storage))
     if view.size:
-        launch_program(device, writer.program(outputs), leaves, writer.values)
+        program = writer.program(outputs)
+        if not writer.products or not _fused(writer, program, leaves):
+            launch_program(device, program, leaves, writer.values)
     for node, leaf in zip(outputs, leaves, strict=True):
-        node.leaf = leaf
-        node.args = ()  # lets go of what was read
-        leaf.storage.readers = node.readers  # a write to the numbers must wait for them now
+        _finish(node, leaf)
     return leaves[-1]  # the root is evaluated last
+
+
+def _finish(node: Pending, leaf: Leaf) -> None:
+    node.leaf = leaf
+    node.args = ()  # lets go of what was read
+    leaf.storage.readers = node.readers  # a write to the numbers must wait for them now
+
+
+def _multiply(node: Pending) -> Leaf:
+    """Run a product by itself."""
+    storage = Storage(node.device, node.view.size * node.dtype.itemsize)
+    leaf = Leaf(storage.buffer, node.dtype, node.view, storage)
+    args: Any = node.args
+    launch(node.device, f"matmul {node.dtype}", True,
+           lambda protocol, outs, ins: protocol.matmul(outs[0], *ins), [leaf], args)  # fmt: skip
+    _finish(node, leaf)
+    return leaf
+
+
+def _multiply_all(writer: _Writer) -> None:
+    """Run the products below an expression, each by itself."""
+    for k in writer.products:
+        writer.values[k] = _evaluate(writer.values[k])
+    writer.products = ()
+
+
+def _fused(writer: _Writer, program: Program, outs: list[Leaf]) -> bool:
+    """Run the last product of an expression together with it, if nobody else needs the product; all
+    others by themselves."""
+    place = writer.products[-1]
+    product: Pending = writer.values[place]
+    device, inside = product.device, writer.nodes
+    others = [n for r in product.readers if (n := r()) is not None and n.leaf is None]
+    alone = product.owner() is None and all(n in inside for n in others)
+    if len(outs) != 1 or not alone or device.missing(program):
+        _multiply_all(writer)
+        return False
+    writer.products = writer.products[:-1]
+    _multiply_all(writer)
+    args: Any = product.args
+    ins = [*writer.values[:place], None, *writer.values[place + 1 :]]
+    launch(device, f"matmul {product.dtype}, then a program", True,
+           lambda protocol, o, i: protocol.matmul_fused(*o, *i, program, ins), outs, args)  # fmt: skip
+    return True
 
 
 def evaluate_into(root: Pending, storage: Storage, view: View) -> None:
     """Run ``root`` with its result written to ``view`` of ``storage``, which it may read there."""
-    writer = _Writer(root)
-    if _reads_other_view(writer, root, storage, view):
+    if root.row is not PRODUCT:
+        writer = _Writer(root)
+        _multiply_all(writer)
+    if root.row is PRODUCT or _reads_other_view(writer, root, storage, view):
         source = evaluate(root)
         before_write(storage)
         copy_leaf(source, storage, view)

@@ -2,7 +2,7 @@
 
 The core only sends what ``caps`` claims, with operands that fit; a device must still refuse the
 rest, with UnsupportedOp for what it does not claim and InvalidArgument for a contradiction. These
-three functions do that for any backend.
+functions do that for any backend.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from polyback.device import Caps, Operand
 from polyback.errors import InvalidArgument, UnsupportedOp
 from polyback.program import Number, Program
 from polyback.scalar import Reduction
-from polyback.view import Shape
+from polyback.view import Shape, View
 
 
 def check_elementwise(
@@ -80,6 +80,22 @@ def check_matmul(caps: Caps, out: Operand, a: Operand, b: Operand) -> None:
     shape: Shape = (*left[:-1], right[-1])
     if out.view.shape != shape:
         raise _mismatch("matmul", out, f"{out.dtype}{shape}")
+
+
+def check_matmul_fused(
+    caps: Caps, out: Operand, a: Operand, b: Operand, program: Program,
+    ins: Sequence[Operand | Number | None],
+) -> None:  # fmt: skip
+    """For ``matmul_fused``. Raises UnsupportedOp or InvalidArgument."""
+    places = [k for k, x in enumerate(ins) if x is None]
+    if len(places) != 1 or len(program.outputs) != 1:
+        raise InvalidArgument(
+            f"[matmul_fused] got {len(places)} products and {len(program.outputs)} outputs, want "
+            f"one None among the inputs and one output"
+        )
+    product = Operand(None, a.dtype, View.contiguous(out.view.shape))
+    check_matmul(caps, product, a, b)
+    check_elementwise(caps, program, [out], [product if x is None else x for x in ins])
 
 
 def _mismatch(op: str, x: Operand, want: str) -> InvalidArgument:

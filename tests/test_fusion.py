@@ -269,3 +269,92 @@ def test_an_operand_twice(device):
     y = x * 2.0
     assert pb.less_equal(y, y).tolist() == [True, True]
     assert pb.where(x == x, x, x).tolist() == [1, 2]
+
+
+# --- products -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch, device) -> list[str]:
+    """The methods of the device that were called from outside of it, in order; skips where products
+    do not wait."""
+    if not pb.get_device(device).has("gemm_epilogue"):
+        pytest.skip("the device goes on with no product")
+    seen: list[str] = []
+    inside: list[str] = []
+    protocol = pb.get_device(device).protocol
+    for name in ("matmul", "matmul_fused", "elementwise"):
+        original = getattr(protocol, name)
+
+        def record(*args, name=name, original=original):
+            if not inside:
+                seen.append(name)
+            inside.append(name)
+            original(*args)
+            inside.pop()
+
+        monkeypatch.setattr(protocol, name, record)
+    return seen
+
+
+def matrices(device: str) -> tuple[pb.Tensor, pb.Tensor, pb.Tensor]:
+    rng = np.random.default_rng(5)
+    made = [rng.standard_normal(shape, np.float32) for shape in ((4, 3), (3, 5), (5,))]
+    a, b, c = (pb.asarray(x, device=device) for x in made)
+    return a, b, c
+
+
+def test_a_layer_is_one_launch(device, calls):
+    x, w, bias = matrices(device)
+    y = pb.relu(pb.nn.linear(x, w.mT, bias))
+    assert calls == []
+    want = np.maximum(x.numpy() @ w.numpy() + bias.numpy(), 0)
+    np.testing.assert_allclose(y.numpy(), want, rtol=1e-5)
+    assert calls == ["matmul_fused"]
+
+
+def test_a_product_that_is_needed_is_stored(device, calls):
+    """By a name, by two expressions, or beside another product: each is multiplied once."""
+    x, w, bias = matrices(device)
+    y = x @ w
+    z = y + bias
+    np.testing.assert_array_equal(z.numpy(), y.numpy() + bias.numpy())
+    assert calls == ["matmul", "elementwise"]
+    calls.clear()
+    first, second = (lambda p: (p + 1.0, p * 2.0))(x @ w)
+    np.testing.assert_array_equal(first.numpy(), y.numpy() + 1)
+    np.testing.assert_array_equal(second.numpy(), y.numpy() * 2)
+    assert calls == ["matmul", "elementwise", "elementwise"]
+    calls.clear()
+    both = (x @ w) + (x * 2.0) @ w
+    np.testing.assert_allclose(both.numpy(), 3 * y.numpy(), rtol=1e-5)
+    assert calls == ["elementwise", "matmul", "matmul_fused"]
+
+
+def test_writes_wait_for_products(device, calls):
+    """To a factor, to what is added, and of a product to a factor of its own."""
+    x, w, bias = matrices(device)
+    want = x.numpy() @ w.numpy()
+    y, z = x @ w, (x @ w) + bias
+    shift = bias.numpy()
+    x[...] = 0.0
+    bias[...] = 7.0
+    np.testing.assert_allclose(y.numpy(), want, rtol=1e-5)
+    np.testing.assert_allclose(z.numpy(), want + shift, rtol=1e-5)
+    square = pb.asarray(np.float32([[1, 2], [3, 4]]), device=device)
+    square -= (square @ square) * 0.5
+    assert square.tolist() == [[-2.5, -3], [-4.5, -7]]
+    square[...] = square @ square
+    assert square.tolist() == [[19.75, 28.5], [42.75, 62.5]]
+
+
+def test_products_do_not_depend_on_fusion(device):
+    x, w, bias = matrices(device)
+
+    def run():
+        y = pb.tanh(x @ w + bias)
+        return pb.sum(y * y, axis=0) + pb.max(x @ w, axis=0)
+
+    with pb.configure(fuse=False):
+        want = run().numpy()
+    np.testing.assert_array_equal(run().numpy(), want)

@@ -339,6 +339,19 @@ class FusedReduceIgnoresNumber(Reference):
         super().reduce_fused(op, out, program, ins, axes)
 
 
+@fault("l7_epilogue")
+class EpilogueForgetsTheBias(Reference):
+    """Of what is added to every row only the first element is read."""
+
+    def matmul_fused(self, out: Any, a: Any, b: Any, program: Any, ins: Any) -> None:
+        ins = [
+            replace(x, view=replace(x.view, strides=(0,) * x.view.ndim))
+            if isinstance(x, Operand) else x
+            for x in ins
+        ]  # fmt: skip
+        super().matmul_fused(out, a, b, program, ins)
+
+
 @fault("l7_memory")
 class HostViewIsACopy(Reference):
     """host_view gives the bytes of a copy."""

@@ -21,7 +21,12 @@ from polyback.feature_check import (
 )
 from polyback.features import FEATURES as TABLE
 from polyback.features import MemoryStats, Window
-from polyback.operand_check import check_matmul, check_operands, check_reduce
+from polyback.operand_check import (
+    check_matmul,
+    check_matmul_fused,
+    check_operands,
+    check_reduce,
+)
 from polyback.program import Number, Program, copy_program
 from polyback.scalar import Reduction
 from polyback.simt.convolver import Convolver
@@ -135,6 +140,15 @@ class SimtDevice(Device):
         check_operands(program, [result], ins)
         check_reduce(self._caps, op, out, result, axes)
         self._reducer.reduce(op, out, program, ins, axes)
+
+    def matmul_fused(
+        self, out: Operand, a: Operand, b: Operand, program: Program,
+        ins: Sequence[Operand | Number | None],
+    ) -> None:  # fmt: skip
+        """Feature ``gemm_epilogue``."""
+        self._check_open()
+        check_matmul_fused(self._caps, out, a, b, program, ins)
+        self._multiplier.fused(out, a, b, program, ins)
 
     def gather(self, out: Operand, x: Operand, index: Operand, axis: int) -> None:
         """Feature."""

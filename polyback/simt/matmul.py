@@ -12,7 +12,8 @@ Complex operands are packed as real ones: rows of C are re, im, re, im, ..., and
 
 GPU. A group of 256 work-items makes a 64 x 64 tile, each work-item 4 x 4 in registers, from slices
 of A and B that the group loads into shared memory DEPTH at a time (the ladder's "2D tile");
-operands are read with their own strides, along whichever axis is dense.
+operands are read with their own strides, along whichever axis is dense. Results go through a
+program on their way to memory (``epilogue.py``).
 
 Chains of additions are cut every BLOCK terms and the pieces added up, so that the bound K(n) on the
 error holds for the worst terms too.
@@ -27,6 +28,7 @@ from polyback import scalar
 from polyback.dtype import DType
 from polyback.simt.dialect import BY_CODE, UNSIGNED, Dialect, carrier, part
 from polyback.simt.driver import Kernel
+from polyback.simt.epilogue import Epilogue, plain
 from polyback.simt.expression import Writer
 from polyback.simt.geometry import decode
 from polyback.simt.registers import BLOCK, Tile
@@ -143,10 +145,11 @@ ${decode}
 
 TILE_GPU: Final = Template("""\
 ${header}
+${comment}
 ${helpers}
 ${kernel} product(${source} a, ${long} oa, ${source} b, ${long} ob, ${target} c, ${long} oc,
     ${long} m, ${long} n, ${long} depth, ${long} a_row, ${long} a_k, ${long} b_k, ${long} b_column,
-    ${long} c_row, ${long} c_column, ${words} table)
+    ${long} c_row, ${long} c_column, ${words} table${more})
 {
     ${shared}${T} at[${depth}][${tile} + 1], bt[${depth}][${tile} + 1];  // + 1: bank conflicts
     int id = ${local_id}, x = id % ${side}, y = id / ${side};
@@ -203,8 +206,10 @@ ${decode}
         ${unroll}
         for (int j = 0; j < ${each}; j++) {
             ${long} row = i0 + y + i * ${side}, column = j0 + x + j * ${side};
-            if (row < m && column < n)
-                c[row * c_row + column * c_column] = ${add};
+            if (row >= m || column >= n) continue;
+            ${R} ${value} = ${add};
+${epilogue}
+            c[row * c_row + column * c_column] = ${result};
         }
 }
 """)
@@ -242,9 +247,10 @@ def cpu_kernel(dtype: DType, shape: Tile, dialect: Dialect) -> Kernel:
     return Kernel("product", source, ("*", "*", "*", *["i64"] * 8, "*"))
 
 
-def gpu_kernel(dtype: DType, dialect: Dialect) -> Kernel:
-    """The product of strided operands."""
+def gpu_kernel(dtype: DType, dialect: Dialect, epilogue: Epilogue | None = None) -> Kernel:
+    """The product of strided operands, stored through ``epilogue``."""
     kind = element(dtype)
+    ending = epilogue or plain(kind)
     writer = Writer(dialect)
     product = "left[i] * right[j] + sum[i][j]"
     if kind.kind == "complex":
@@ -254,8 +260,16 @@ def gpu_kernel(dtype: DType, dialect: Dialect) -> Kernel:
     elif kind.itemsize < 4:  # promoted to int, whose product may overflow
         first = writer.apply(scalar.MULTIPLY, kind, "left[i]", "right[j]")
         product = writer.apply(scalar.ADD, kind, first, "sum[i][j]")
+    lines = ending.lines(writer, "row", "column")
     source = TILE_GPU.substitute(
-        _words(kind, dialect),
+        _words(kind, dialect) | {"target": dialect.pointer(ending.dtype, "", const=False,
+                                                           restrict=False).rstrip()},
+        comment=ending.comment(),
+        more=ending.parameters(dialect),
+        R=writer.register(ending.program.inputs[ending.at].dtype),
+        value=ending.value,
+        epilogue="\n".join(f"{' ' * 12}{line}" for line in lines),
+        result=ending.result,
         depth=str(DEPTH),
         tile=str(TILE),
         each=str(EACH),
@@ -266,9 +280,10 @@ def gpu_kernel(dtype: DType, dialect: Dialect) -> Kernel:
         add=writer.apply(scalar.ADD, kind, "total[i][j]", "sum[i][j]"),
         zero=writer.literal(0, kind),
         helpers="\n".join(writer.helpers.values()),
-        decode=_decode("batch", ["f0", "f1", "f2"], dialect),
+        decode=_decode("batch", ["f0", "f1", "f2", *ending.offsets], dialect),
     )
-    return Kernel("product", source, ("*", "i64") * 3 + ("i64",) * 9 + ("*",), GROUP)
+    codes = (*("*", "i64") * 3, *["i64"] * 9, "*", *ending.codes())
+    return Kernel("product", source, codes, GROUP)
 
 
 def _decode(position: str, offsets: list[str], dialect: Dialect) -> str:

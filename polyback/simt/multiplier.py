@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from math import prod
-from typing import Any, final
+from typing import Any, Final, final
 
 from polyback import scalar
 from polyback.device import Operand
 from polyback.dtype import DType
-from polyback.program import Program, copy_program, fill_program, program
+from polyback.program import Number, Program, copy_program, fill_program, program
 from polyback.simt.dialect import part
+from polyback.simt.elementwise import has_index
+from polyback.simt.epilogue import Epilogue, ended
 from polyback.simt.geometry import Strides, Walk, blocks, merge, table
 from polyback.simt.launcher import Launcher
 from polyback.simt.matmul import TILE, cpu_kernel, element, gpu_kernel, pack_kernel
 from polyback.simt.reducer import Reducer
 from polyback.simt.registers import UNROLLED, tile
 from polyback.view import Shape, View
+
+
+MOST_STEPS: Final = 12  # of an epilogue
+MOST_INPUTS: Final = 6
 
 
 @lru_cache(maxsize=16)
@@ -45,6 +51,35 @@ class Multiplier:
             self._packed(out, a, b)
         else:
             self._tiled(out, a, b)
+
+    def fused(
+        self, out: Operand, a: Operand, b: Operand, program: Program,
+        ins: Sequence[Operand | Number | None],
+    ) -> None:  # fmt: skip
+        """A checked program on a product: in one launch where the kernel makes tiles of a GPU."""
+        if out.view.size == 0:
+            return
+        if self.launcher.machine.is_cpu or 1 in out.view.shape[-2:] or not joins(a, program):
+            self.separately(self.matmul, out, a, b, program, ins)
+        else:
+            self._tiled(out, a, b, *ended(program, ins))
+
+    def separately(
+        self, multiply: Callable[[Operand, Operand, Operand], None], out: Operand, a: Operand,
+        b: Operand, program: Program, ins: Sequence[Operand | Number | None],
+    ) -> None:  # fmt: skip
+        """The product is stored, in ``out`` if that has its type, before the program runs on it."""
+        product, held = out, None
+        if out.dtype is not a.dtype:
+            held = self.launcher.driver.allocate(out.view.size * a.dtype.itemsize)
+            product = Operand(held, a.dtype, View.contiguous(out.view.shape))
+        try:
+            multiply(product, a, b)
+            given = [product if x is None else x for x in ins]
+            self.launcher.elementwise(program, [out], given)
+        finally:
+            if held is not None:
+                self.launcher.driver.free(held)
 
     def _thin(self, out: Operand, a: Operand, b: Operand) -> None:
         """A vector times a matrix reads every element once: a reduction of products, so that
@@ -129,15 +164,20 @@ class Multiplier:
 
     # --- GPU -----------------------------------------------------------------------------------
 
-    def _tiled(self, out: Operand, a: Operand, b: Operand) -> None:
+    def _tiled(
+        self, out: Operand, a: Operand, b: Operand, epilogue: Epilogue | None = None,
+        arrays: Sequence[Operand] = (), more: Sequence[Any] = (),
+    ) -> None:  # fmt: skip
         launcher, dtype = self.launcher, element(a.dtype)
         m, k, n = *a.view.shape[-2:], b.view.shape[-1]
-        walk = batches([a.view, b.view, out.view])
+        walk = batches([x.view for x in (a, b, out, *arrays)])
         dialect = launcher.dialect
-        compiled = launcher.compiled(("product", dtype), lambda: gpu_kernel(dtype, dialect))
+        compiled = launcher.compiled(
+            ("product", dtype, epilogue), lambda: gpu_kernel(dtype, dialect, epilogue)
+        )
         words = (a.buffer, a.view.offset, b.buffer, b.view.offset, out.buffer, out.view.offset,
                  m, n, k, *a.view.strides[-2:], *b.view.strides[-2:], *out.view.strides[-2:],
-                 launcher.table(table(walk)))  # fmt: skip
+                 launcher.table(table(walk)), *more)  # fmt: skip
         groups = blocks(m, TILE) * blocks(n, TILE) * walk.size
         launcher.driver.launch(compiled, (groups, 1, 1), words)
 
@@ -147,6 +187,13 @@ def _as_parts(view: View) -> View:
     *outer, n = view.shape
     strides = (*(2 * s for s in view.strides[:-1]), 1)
     return View((*outer, 2 * n), strides, 2 * view.offset)
+
+
+def joins(a: Operand, program: Program) -> bool:
+    """Is the program worth joining to the end of a product of something? Each one is a kernel of
+    its own, which takes longer to compile than to do without."""
+    few = len(program.instrs) <= MOST_STEPS and len(program.inputs) <= MOST_INPUTS
+    return few and a.view.shape[-1] > 0 and not has_index(program)
 
 
 def batches(views: Sequence[View]) -> Walk:

@@ -11,12 +11,23 @@ from typing import Final
 
 from polyback import scalar
 from polyback.device import Caps, full_claims
-from polyback.dtype import DTYPES, DType, bool_, complex64, complex128, float32, int64
-from polyback.program import Builder, Program, copy_program, fill_program, program
+from polyback.dtype import (
+    DTYPES,
+    DType,
+    bfloat16,
+    bool_,
+    complex64,
+    complex128,
+    float16,
+    float32,
+    int64,
+)
+from polyback.program import Builder, Input, Program, Value, copy_program, fill_program, program
 from polyback.simt import convolution_gpu, normalize_gpu, reduce_gpu
 from polyback.simt.argreduce import argreduce_kernel
 from polyback.simt.driver import Kernel
 from polyback.simt.elementwise import PACK_BYTES, Spec, kernels
+from polyback.simt.epilogue import Epilogue, plain
 from polyback.simt.geometry import DENSE, SPLAT, STRIDED
 from polyback.simt.indexing import MODES, gather_kernel, runs_kernel, scatter_kernel
 from polyback.simt.matmul import element, gpu_kernel
@@ -28,7 +39,6 @@ from polyback.simt.sorting import key_type, keys_kernel, merge_kernel
 from polyback_cuda.async_matmul import Float32
 from polyback_cuda.dialect import dialect
 from polyback_cuda.driver import GROUP
-from polyback_cuda.fast_matmul import SIDES
 from polyback_cuda.tensor_cores import BFLOAT16, FLOAT16, TF32
 from polyback_cuda.tiles import ACROSS, ALONG, ANY
 
@@ -135,6 +145,8 @@ def others(full: bool) -> Iterator[Kernel]:
     for dtype in DTYPES if full else FEW:
         if dtype.name in CLAIMS.matmul:
             yield gpu_kernel(element(dtype), WORDS)
+            for epilogue in epilogues(dtype):
+                yield gpu_kernel(dtype, WORDS, epilogue)
         for mode, row in MODES.items():
             if row is None or dtype.name in CLAIMS.scalars[row.name]:
                 yield scatter_kernel(mode, dtype, WORDS, GROUP)
@@ -152,16 +164,42 @@ def others(full: bool) -> Iterator[Kernel]:
         yield merge_kernel(code, WORDS, GROUP)
 
 
+def epilogues(dtype: DType) -> Iterator[Epilogue]:
+    """On products of a type: none, a layer's bias and activation, and all that may be read."""
+    yield plain(dtype)
+    wide = dtype.compute
+
+    def layer(x: Value, bias: Value) -> Value:
+        return scalar.RELU(x.cast(wide) + bias.cast(wide)).cast(dtype)
+
+    yield Epilogue(program(layer, dtype, dtype), 0, ((False, True),))
+    if wide.kind == "complex":
+        return
+
+    def gated(gate: Value, s: Value, x: Value, shift: Value) -> Value:
+        grown = scalar.EXP(x.cast(wide) * s) if wide.kind == "float" else x * s
+        return scalar.WHERE(gate, grown, shift.cast(wide)) > 0
+
+    yield Epilogue(
+        program(gated, bool_, Input(wide, scalar=True), dtype, dtype), 2,
+        ((True, True), (True, False)),
+    )  # fmt: skip
+
+
 def tiles(full: bool) -> Iterator[Kernel]:
     """Products fed by asynchronous copies: every type, pair of layouts, size and result."""
     modes = (ALONG, ACROSS, ANY)
-    for kind in (Float32(), FLOAT16, BFLOAT16, TF32):
+    kinds = ((Float32(), float32), (FLOAT16, float16), (BFLOAT16, bfloat16), (TF32, float32))
+    for kind, dtype in kinds:
         for a_mode in modes:
             for b_mode in modes if full else (a_mode,):
-                for side in SIDES if full else SIDES[:1]:
-                    yield kind.kernel(a_mode, b_mode, side)
-                    if full and kind in (FLOAT16, BFLOAT16):
-                        yield kind.kernel(a_mode, b_mode, side, whole=False)
+                for size in kind.sizes if full else kind.sizes[:1]:
+                    yield kind.kernel(a_mode, b_mode, size.side, plain(dtype))
+                    if full and dtype is not float32:
+                        yield kind.kernel(a_mode, b_mode, size.side, plain(float32))
+        for size in kind.sizes:
+            for epilogue in epilogues(dtype):
+                yield kind.kernel(ALONG, ACROSS, size.side, epilogue)
 
 
 def sources(full: bool) -> list[str]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, final
 
 from polyback.device import Caps, Limits, Numerics, Operand, full_claims
 from polyback.dtype import DTYPES
-from polyback.operand_check import check_matmul
+from polyback.operand_check import check_matmul, check_matmul_fused
+from polyback.program import Number, Program
 from polyback.simt.device import FEATURES, SimtDevice
+from polyback.simt.multiplier import joins
 from polyback_cuda.dialect import dialect
 from polyback_cuda.driver import CudaDriver, Traits
 from polyback_cuda.fast_matmul import HALVES, TileMultiplier
@@ -37,7 +40,7 @@ class CudaDevice(SimtDevice):
         traits = driver.traits
         super().__init__("cuda", claims(traits, tf32), dialect(), traits.machine, driver)
         self._cuda_driver = driver
-        self._tiles = TileMultiplier(self._launcher, self._reducer, tf32)
+        self._tiles = TileMultiplier(self._launcher, tf32)
         if cublas is not None:
             driver.open_blas(cublas)
 
@@ -49,6 +52,24 @@ class CudaDevice(SimtDevice):
     def matmul(self, out: Operand, a: Operand, b: Operand) -> None:
         self._check_open()
         check_matmul(self.caps, out, a, b)
+        self._multiply(out, a, b)
+
+    def matmul_fused(
+        self, out: Operand, a: Operand, b: Operand, program: Program,
+        ins: Sequence[Operand | Number | None],
+    ) -> None:  # fmt: skip
+        self._check_open()
+        check_matmul_fused(self.caps, out, a, b, program, ins)
+        driver = self._cuda_driver
+        ours = not driver.has_blas and joins(a, program)
+        if ours and driver.traits.has_tiles and self._tiles.fused(out, a, b, program, ins):
+            return
+        if ours and a.dtype.name not in HALVES:
+            self._multiplier.fused(out, a, b, program, ins)
+        elif out.view.size:
+            self._multiplier.separately(self._multiply, out, a, b, program, ins)
+
+    def _multiply(self, out: Operand, a: Operand, b: Operand) -> None:
         driver = self._cuda_driver
         if out.view.size and driver.has_blas and driver.gemm(out, a, b):
             return

@@ -1,30 +1,29 @@
-"""Launches of the tile kernels: which operands they take, how large tiles are, who shares what.
+"""Launches of the tile kernels: which operands they take, and what follows a product.
 
 The kit's portable kernel stays for all other types, and for GPUs before compute capability 8.0.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
-from typing import Final, Protocol, final
+from typing import Any, Final, Protocol, final
 
-from polyback import scalar
 from polyback.device import Operand
 from polyback.dtype import float32
-from polyback.program import copy_program
+from polyback.program import Number, Program, copy_program
 from polyback.simt.driver import Kernel
+from polyback.simt.epilogue import Epilogue, ended, of_shares, plain
 from polyback.simt.geometry import blocks, table
 from polyback.simt.launcher import Launcher
 from polyback.simt.multiplier import batches
-from polyback.simt.reducer import Reducer
 from polyback.view import View
 from polyback_cuda.async_matmul import Float32
 from polyback_cuda.tensor_cores import BFLOAT16, FLOAT16, TF32
 from polyback_cuda.tiles import ACROSS, ALONG, ANY
+from polyback_cuda.tiling import Product, Size, Work, cut
 
-SIDES: Final = (128, 64)
 MOST_BLOCKS: Final = 2**31 - 1
-SHARE: Final = 256  # terms of a share: a multiple of them
 HALVES: Final = frozenset({"float16", "bfloat16"})
 
 
@@ -36,7 +35,17 @@ class Kind(Protocol):
         """Key of what is compiled."""
         ...
 
-    def kernel(self, a_mode: str, b_mode: str, side: int, whole: bool) -> Kernel:
+    @property
+    def work(self) -> Work:
+        """How fast they are."""
+        ...
+
+    @property
+    def sizes(self) -> tuple[Size, ...]:
+        """Of tiles, largest first."""
+        ...
+
+    def kernel(self, a_mode: str, b_mode: str, side: int, epilogue: Epilogue) -> Kernel:
         """For operands that lie so, and tiles of this size."""
         ...
 
@@ -51,87 +60,78 @@ def mode(x: Operand, line: int, k: int) -> str:
     return ANY
 
 
-def cut(m: int, n: int, k: int, count: int, units: int) -> tuple[int, int]:
-    """(side of a tile, terms of a share): large tiles where there are enough for every
-    multiprocessor, and shares where even small ones are too few."""
-
-    def tiles(side: int) -> int:
-        return blocks(m, side) * blocks(n, side) * count
-
-    side = next((s for s in SIDES if tiles(s) >= units), SIDES[-1])
-    if tiles(side) >= units:
-        return side, blocks(k, SHARE) * SHARE
-    shares = max(1, min(2 * units // tiles(side), k // SHARE))
-    return side, blocks(blocks(k, shares), SHARE) * SHARE
-
-
 @final
 class TileMultiplier:
     """Products of one device by tile kernels."""
 
-    def __init__(self, launcher: Launcher, reducer: Reducer, tf32: bool) -> None:
-        self.launcher, self.reducer = launcher, reducer
+    def __init__(self, launcher: Launcher, tf32: bool) -> None:
+        self.launcher = launcher
         self._kinds: dict[str, Kind] = {
             "float32": TF32 if tf32 else Float32(), "float16": FLOAT16, "bfloat16": BFLOAT16,
         }  # fmt: skip
 
     def matmul(self, out: Operand, a: Operand, b: Operand) -> bool:
-        """Queue a checked product; False where the kit should make it: other types, nothing to
-        add up, and a vector of float32, whose product reads every element once."""
-        kind = self._kinds.get(out.dtype.name)
+        """Queue a checked product; False where the kit should make it."""
+        return self.fused(out, a, b, copy_program(out.dtype, out.dtype), [None])
+
+    def fused(
+        self, out: Operand, a: Operand, b: Operand, program: Program,
+        ins: Sequence[Operand | Number | None],
+    ) -> bool:  # fmt: skip
+        """Queue a checked program on a product; False where the kit should make it: other types,
+        nothing to add up, and a vector of float32, whose product reads every element once."""
+        kind = self._kinds.get(a.dtype.name)
         m, k, n = *a.view.shape[-2:], b.view.shape[-1]
-        thin = min(m, n) == 1 and out.dtype is float32
+        thin = min(m, n) == 1 and a.dtype is float32
         if kind is None or out.view.size == 0 or k == 0 or thin:
             return False
-        count = prod(out.view.shape[:-2])
-        side, share = cut(m, n, k, count, self.launcher.machine.units)
-        across = blocks(m, side) * blocks(n, side) * count
-        if across > MOST_BLOCKS:
+        wanted = Product(m, n, k, prod(out.view.shape[:-2]), a.dtype.itemsize)
+        side, share = cut(wanted, kind.work, kind.sizes, self.launcher.machine.units)
+        if wanted.tiles(side) > MOST_BLOCKS:
             return False
-        if share >= k:
-            self._launch(kind, out, a, b, side, share, 0)
+        if share == k:
+            self._launch(kind, out, a, b, side, k, 0, *ended(program, ins))
         else:
-            self._shared(kind, out, a, b, side, share)
+            self._shared(kind, out, a, b, side, share, program, ins)
         return True
 
     def _launch(
-        self, kind: Kind, out: Operand, a: Operand, b: Operand, side: int, share: int, apart: int
-    ) -> None:
+        self, kind: Kind, out: Operand, a: Operand, b: Operand, side: int, share: int, apart: int,
+        epilogue: Epilogue, arrays: Sequence[Operand] = (), more: Sequence[Any] = (),
+    ) -> None:  # fmt: skip
         """``apart``: elements from one share's results to the next one's."""
         launcher = self.launcher
         m, k, n = *a.view.shape[-2:], b.view.shape[-1]
-        ndim, whole = a.view.ndim, out.dtype is a.dtype
+        ndim = a.view.ndim
         modes = mode(a, ndim - 2, ndim - 1), mode(b, ndim - 1, ndim - 2)
         compiled = launcher.compiled(
-            ("tiles", kind.name, *modes, side, whole), lambda: kind.kernel(*modes, side, whole)
+            ("tiles", kind.name, *modes, side, epilogue),
+            lambda: kind.kernel(*modes, side, epilogue),
         )
-        walk = batches([a.view, b.view, out.view])
+        walk = batches([x.view for x in (a, b, out, *arrays)])
         words = (a.buffer, a.view.offset, b.buffer, b.view.offset, out.buffer, out.view.offset,
                  m, n, k, share, *a.view.strides[-2:], *b.view.strides[-2:],
-                 *out.view.strides[-2:], apart, launcher.table(table(walk)))  # fmt: skip
+                 *out.view.strides[-2:], apart, launcher.table(table(walk)), *more)  # fmt: skip
         groups = blocks(m, side) * blocks(n, side) * walk.size, blocks(k, share), 1
         launcher.driver.launch(compiled, groups, words)
 
     def _shared(
-        self, kind: Kind, out: Operand, a: Operand, b: Operand, side: int, share: int
-    ) -> None:
-        """Every share's results side by side in float32, then their sum, always in one order."""
-        launcher, driver = self.launcher, self.launcher.driver
-        size, shares = out.view.size, blocks(a.view.shape[-1], share)
-        held = [driver.allocate(shares * size * float32.itemsize)]
+        self, kind: Kind, out: Operand, a: Operand, b: Operand, side: int, share: int,
+        program: Program, ins: Sequence[Operand | Number | None],
+    ) -> None:  # fmt: skip
+        """Every share's results side by side in float32, then the program on their sum, which is
+        always added up in one order."""
+        launcher, shape, size = self.launcher, out.view.shape, out.view.size
+        shares = blocks(a.view.shape[-1], share)
+        held = launcher.driver.allocate(shares * size * float32.itemsize)
         try:
-            parts = Operand(held[0], float32, View.contiguous((shares, *out.view.shape)))
-            first = Operand(held[0], float32, View.contiguous(out.view.shape))
-            self._launch(kind, first, a, b, side, share, size)
-            total = out
-            if out.dtype is not float32:
-                held.append(driver.allocate(size * float32.itemsize))
-                total = Operand(held[1], float32, first.view)
-            target = Operand(total.buffer, float32, total.view.insert(0))
-            one = copy_program(float32, float32)
-            self.reducer.reduce(scalar.SUM, target, one, [parts], (0,))
-            if total is not out:
-                launcher.elementwise(copy_program(float32, out.dtype), [out], [total])
+            view = View.contiguous(shape)
+            parts = [
+                Operand(held, float32, View(shape, view.strides, s * size)) for s in range(shares)
+            ]
+            self._launch(kind, parts[0], a, b, side, share, size, plain(float32))
+            at = next(k for k, x in enumerate(ins) if x is None)
+            last = of_shares(program, at, shares)
+            launcher.elementwise(last, [out], [*parts, *(x for x in ins if x is not None)])
         finally:
-            for buffer in held:
-                driver.free(buffer)
+            launcher.driver.free(held)

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from typing import Final, final
 
 from polyback.simt.driver import Kernel
-from polyback_cuda.tiles import ARGUMENTS, source
+from polyback.simt.epilogue import Epilogue
+from polyback_cuda.tiles import tile_kernel
+from polyback_cuda.tiling import Size, Work
 
 # ``step``: 32 bytes of every line of a slice. Fragments are as the PTX ISA draws them.
 CORE: Final = """
@@ -61,24 +63,14 @@ template <int COUNT> __device__ inline void pb_narrow(unsigned *words)
         #pragma unroll
         for (int e = 0; e < COUNT; e++) words[e] = pb_tf32(words[e]);
 }
-// Two neighbours of a row, the second if it exists; ``paired``: as one word.
-__device__ inline void pb_put(float *to, float x, float y, long long step, bool second, bool paired)
-{
-    if (paired && second) *(float2 *)to = {x, y};
-    else {
-        to[0] = x;
-        if (second) to[step] = y;
-    }
-}
-__device__ inline void pb_put(unsigned short *to, float x, float y, long long step, bool second,
-    bool paired)
+struct __align__(2 * sizeof(C)) pb_pair { C v[2]; };
+
+// Two results, each rounded once where its type is narrow.
+__device__ inline void pb_round(float x, float y, float *to) { to[0] = x, to[1] = y; }
+__device__ inline void pb_round(float x, float y, unsigned short *to)
 {
     unsigned both = %(two)s(x, y);
-    if (paired && second) *(unsigned *)to = both;
-    else {
-        to[0] = (unsigned short)both;
-        if (second) to[step] = (unsigned short)(both >> 16);
-    }
+    to[0] = (unsigned short)both, to[1] = (unsigned short)(both >> 16);
 }
 struct Core {
     float sum[WARP_M / 16][WARP_N / 8][4];
@@ -118,7 +110,9 @@ struct Core {
                     %(mma)s(sum[i][j], left[i], right[j / 2] + j %% 2 * 2);
         }
     }
-    __device__ inline void store(C *c, int rows, int columns, long long c_row, long long c_column)
+    __device__ inline void join(float *) {}
+    template <class END> __device__ inline void store(C *c, int rows, int columns,
+        long long c_row, long long c_column, END end)
     {
         int lane = (int)threadIdx.x %% 32;
         bool paired = c_column == 1 && c_row %% 2 == 0
@@ -131,9 +125,18 @@ struct Core {
                 for (int half = 0; half < 2; half++) {
                     int down = row + i * 16 + half * 8 + lane / 4;
                     int right = column + j * 8 + lane %% 4 * 2;
-                    if (down < rows && right < columns)
-                        pb_put(c + down * c_row + right * c_column, sum[i][j][2 * half],
-                               sum[i][j][2 * half + 1], c_column, right + 1 < columns, paired);
+                    int line = min(down, rows - 1), last = columns - 1;
+                    P value[2];
+                    pb_round(sum[i][j][2 * half], sum[i][j][2 * half + 1], value);
+                    pb_pair both = {{end(value[0], line, min(right, last)),
+                                     end(value[1], line, min(right + 1, last))}};
+                    if (down >= rows || right >= columns) continue;
+                    C *to = c + down * c_row + right * c_column;
+                    if (paired && right < last) *(pb_pair *)to = both;
+                    else {
+                        to[0] = both.v[0];
+                        if (right < last) to[c_column] = both.v[1];
+                    }
                 }
     }
 };
@@ -146,21 +149,27 @@ class Narrow:
     """The kernels of one type: what they are called, how large their tiles may be."""
 
     name: str
+    work: Work
     type: str  # of elements in memory
     mma: str
     two: str  # makes a word of two results
     spread: int  # how chunks of lines that lie across are permuted, so that no two lanes collide
 
-    def kernel(self, a_mode: str, b_mode: str, side: int, whole: bool = True) -> Kernel:
-        """Tiles of ``side`` x ``side``, 128 or 64. Without ``whole`` results stay in float32."""
+    # 222 and 100 registers a thread.
+    sizes = (Size(128, warps=4, resident=2), Size(64, warps=4, resident=5))
+
+    def kernel(self, a_mode: str, b_mode: str, side: int, epilogue: Epilogue) -> Kernel:
+        """Tiles of ``side`` x ``side``. The epilogue's product is of the operands' type,
+        or float32: then results are not rounded."""
         words = {"warp": side // 2, "mma": self.mma, "two": self.two}
-        text = source(
-            CORE % words, a_mode, b_mode, T=self.type, C=self.type if whole else "float",
-            threads=128, m=side, n=side, blocks=2, spread=self.spread,
+        return tile_kernel(
+            CORE % words, a_mode, b_mode, 128, epilogue, T=self.type, m=side, n=side, blocks=2,
+            spread=self.spread,
         )  # fmt: skip
-        return Kernel("product", text, ARGUMENTS, 128)
 
 
-FLOAT16: Final = Narrow("float16", "unsigned short", "pb_mma_f16", "pb_two_f16", 1)
-BFLOAT16: Final = Narrow("bfloat16", "unsigned short", "pb_mma_bf16", "pb_two_bf16", 1)
-TF32: Final = Narrow("tf32", "float", "pb_mma_tf32", "pb_two_f16", 2)
+# mma.sync reaches some 60% of what wgmma does on Hopper: of 2048 multiply-adds of halves in a clock.
+HALVES_WORK: Final = Work(per_clock=1200, warps=8)
+FLOAT16: Final = Narrow("float16", HALVES_WORK, "unsigned short", "pb_mma_f16", "pb_two_f16", 1)
+BFLOAT16: Final = Narrow("bfloat16", HALVES_WORK, "unsigned short", "pb_mma_bf16", "pb_two_bf16", 1)
+TF32: Final = Narrow("tf32", Work(per_clock=600, warps=8), "float", "pb_mma_tf32", "pb_two_f16", 2)

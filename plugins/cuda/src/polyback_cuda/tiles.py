@@ -11,7 +11,8 @@ ANY     anything else: copied by elements, kept line by line.
 
 Blocks that run together take tiles that lie together, eight rows of tiles at a time, so that they
 find each other's operands in the L2 cache. Along k the work may be shared out: then every share
-stores a matrix of its own, and their sum is another kernel's.
+stores a matrix of its own, and their sum is another kernel's. Results go through a program on their
+way to memory (:mod:`polyback.simt.epilogue`).
 
 Sources: NVIDIA, CUTLASS, "Efficient GEMM in CUDA"; S. Boehm, "How to Optimize a CUDA Matmul
 Kernel".
@@ -22,7 +23,11 @@ from __future__ import annotations
 from string import Template
 from typing import Final
 
+from polyback.simt.driver import Kernel
+from polyback.simt.epilogue import Epilogue
+from polyback.simt.expression import Writer
 from polyback.simt.geometry import decode
+from polyback_cuda.dialect import dialect
 from polyback_cuda.ptx import PTX
 
 ALONG, ACROSS, ANY = "ALONG", "ACROSS", "ANY"
@@ -30,10 +35,16 @@ SLICE: Final = 64  # bytes of a line
 STAGES: Final = 3  # 3 x (128 + 128) x 64 bytes fill the 48 KiB that every kernel may have
 ARGUMENTS: Final = ("*", "i64") * 3 + ("i64",) * 11 + ("*",)
 
-# ``core`` has a struct Core: what a thread does with a slice, and with its results at the end.
+# ``core`` has a struct Core: what a thread does with a slice, and with its results at the end. The
+# program runs on results that do not exist too, at the place of one that does: so nothing that it
+# reads depends on a test, and what repeats, like a bias, is read once.
 KERNEL: Final = Template("""\
+${header}
+${comment}
 ${ptx}
+${helpers}
 typedef ${T} T;
+typedef ${P} P;  // of a result before the program, and after it
 typedef ${C} C;
 constexpr int THREADS = ${threads}, M = ${m}, N = ${n}, STAGES = ${stages}, SLICE = ${slice};
 constexpr int EACH = 16 / (int)sizeof(T), DEPTH = SLICE / (int)sizeof(T);  // of a chunk, of a slice
@@ -104,7 +115,7 @@ extern "C" __global__ void __launch_bounds__(${threads}, ${blocks}) product(cons
     long long oa, const T *b, long long ob, C *c, long long oc, long long m, long long n,
     long long depth, long long share, long long a_line, long long a_k, long long b_k,
     long long b_line, long long c_row, long long c_column, long long c_share,
-    const long long *table)
+    const long long *table${more})
 {
     __shared__ __align__(128) unsigned char pool[STAGES][(M + N) * SLICE];
     unsigned down = (unsigned)((m + M - 1) / M), across = (unsigned)((n + N - 1) / N);
@@ -143,15 +154,33 @@ ${decode}
         now = now + 1 == STAGES ? 0 : now + 1;
         next = next + 1 == STAGES ? 0 : next + 1;
     }
-    core.store(c, rows, columns, c_row, c_column);
+    core.join((float *)pool);
+    core.store(c, rows, columns, c_row, c_column, [&](P ${value}, int down, int right) -> C {
+${epilogue}
+        return ${result};
+    });
 }
 """)
 
 
-def source(core: str, a_mode: str, b_mode: str, **words: object) -> str:
-    """The text of a kernel: ``core`` and what fills the template's other holes."""
-    lines = decode("table", "batch", ["f0", "f1", "f2"], "long long", "t")
-    return KERNEL.substitute(
+def tile_kernel(
+    core: str, a_mode: str, b_mode: str, threads: int, epilogue: Epilogue, **words: object
+) -> Kernel:
+    """``core`` and ``words`` fill the template's other holes."""
+    language = dialect()
+    writer, types = Writer(language), language.types
+    offsets = ["f0", "f1", "f2", *epilogue.offsets]
+    ending = epilogue.lines(writer, "(i0 + down)", "(j0 + right)")
+    text = KERNEL.substitute(
         words, core=core, a_mode=a_mode, b_mode=b_mode, ptx=PTX, stages=STAGES, slice=SLICE,
-        decode="\n".join("    " + line for line in lines),
+        threads=threads, header=language.header, comment=epilogue.comment(),
+        helpers="\n".join(writer.helpers.values()), more=epilogue.parameters(language),
+        P=types[epilogue.program.inputs[epilogue.at].dtype.code], C=types[epilogue.dtype.code],
+        value=epilogue.value, result=epilogue.result, epilogue=_lines(ending, 2),
+        decode=_lines(decode("table", "batch", offsets, "long long", "t"), 1),
     )  # fmt: skip
+    return Kernel("product", text, (*ARGUMENTS, *epilogue.codes()), threads)
+
+
+def _lines(lines: list[str], depth: int) -> str:
+    return "\n".join(" " * 4 * depth + line for line in lines)

@@ -26,8 +26,10 @@ from polyback.feature_check import (
     check_softmax,
 )
 from polyback.features import FEATURES, MemoryStats, Window
+from polyback.operand_check import check_matmul_fused
 from polyback.program import Number, Program
 from polyback.scalar import Reduction
+from polyback.view import View
 from polyback_numpy_ref import indexing, reduction, rows, windows
 from polyback_numpy_ref.operands import array
 
@@ -146,6 +148,24 @@ class NumpyDevice(Device):
         shape = next(x.view.shape for x in ins if isinstance(x, Operand))
         (value,) = self._run(program, ins, shape)
         array(out)[...] = reduction.reduce(op, np.broadcast_to(value, shape), axes)
+
+    def matmul_fused(
+        self,
+        out: Operand,
+        a: Operand,
+        b: Operand,
+        program: Program,
+        ins: Sequence[Operand | Number | None],
+    ) -> None:
+        """Feature ``gemm_epilogue``: multiply, then run the program on what was multiplied."""
+        self._check_open()
+        check_matmul_fused(self._caps, out, a, b, program, ins)
+        shape = out.view.shape
+        buffer = self.allocate(View.contiguous(shape).size * a.dtype.itemsize)
+        product = Operand(buffer, a.dtype, View.contiguous(shape))
+        self.matmul(product, a, b)
+        self.elementwise(program, [out], [product if x is None else x for x in ins])
+        self.free(buffer)
 
     def gather(self, out: Operand, x: Operand, index: Operand, axis: int) -> None:
         """Feature."""
