@@ -138,9 +138,10 @@ class _Writer:
         names, code, values = self.names, self.code, self.values
         if node.nodes > 1:
             for arg in args:
-                if type(arg) is Pending and arg.leaf is None and arg not in names:
-                    if arg.row is not PRODUCT:
-                        self.add(arg)
+                if type(arg) is not Pending or arg.leaf is not None or arg in names:
+                    continue
+                if arg.row is not PRODUCT:
+                    self.add(arg)
         code += (node.row, node.dtype)
         for arg in args:
             x: Any = arg
@@ -306,9 +307,10 @@ def _fused(writer: _Writer, program: Program, outs: list[Leaf]) -> bool:
     writer.products = writer.products[:-1]
     _multiply_all(writer)
     args: Any = product.args
+    feature: Any = device.protocol
     ins = [*writer.values[:place], None, *writer.values[place + 1 :]]
     launch(device, f"matmul {product.dtype}, then a program", True,
-           lambda protocol, o, i: protocol.matmul_fused(*o, *i, program, ins), outs, args)  # fmt: skip
+           lambda _, o, i: feature.matmul_fused(*o, *i, program, ins), outs, args)  # fmt: skip
     return True
 
 

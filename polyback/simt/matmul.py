@@ -262,8 +262,8 @@ def gpu_kernel(dtype: DType, dialect: Dialect, epilogue: Epilogue | None = None)
         product = writer.apply(scalar.ADD, kind, first, "sum[i][j]")
     lines = ending.lines(writer, "row", "column")
     source = TILE_GPU.substitute(
-        _words(kind, dialect) | {"target": dialect.pointer(ending.dtype, "", const=False,
-                                                           restrict=False).rstrip()},
+        _words(kind, dialect)
+        | {"target": dialect.pointer(ending.dtype, "", const=False, restrict=False).rstrip()},
         comment=ending.comment(),
         more=ending.parameters(dialect),
         R=writer.register(ending.program.inputs[ending.at].dtype),

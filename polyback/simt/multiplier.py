@@ -21,7 +21,6 @@ from polyback.simt.reducer import Reducer
 from polyback.simt.registers import UNROLLED, tile
 from polyback.view import Shape, View
 
-
 MOST_STEPS: Final = 12  # of an epilogue
 MOST_INPUTS: Final = 6
 

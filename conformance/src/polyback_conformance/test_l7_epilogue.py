@@ -63,15 +63,14 @@ def run(lab: Lab, dtype: DType, code: Program, at: int, sizes: Any, turn: int) -
 
         shape = (*lead, m, n)
         a, b = put((*lead, m, k), dtype, turn), put((*lead, k, n), dtype, 3 * turn + 1)
-        others = [
+        ins: list[Any] = [
             None if number == at else 2 if x.scalar
-            else put(shape, x.dtype, 5 * turn + 7 * number)
+            else put(shape, x.dtype, 5 * turn + 7 * number).operand
             for number, x in enumerate(code.inputs)
         ]  # fmt: skip
         result = code.dtypes[code.outputs[0]]
         out = box.out(shape, result, targets[turn % len(targets)])
         product, stored = box.out(shape, dtype), box.out(shape, result)
-        ins = [x if x is None or x == 2 else x.operand for x in others]
         note = notes(box, f"{dtype} product of {sizes}, then\n{code}")
         with explained(note):
             device.matmul_fused(out.operand, a.operand, b.operand, code, ins)

@@ -170,7 +170,8 @@ def epilogues(dtype: DType) -> Iterator[Epilogue]:
     wide = dtype.compute
 
     def layer(x: Value, bias: Value) -> Value:
-        return scalar.RELU(x.cast(wide) + bias.cast(wide)).cast(dtype)
+        y = x.cast(wide) + bias.cast(wide)
+        return (y if wide.kind == "complex" else scalar.RELU(y)).cast(dtype)
 
     yield Epilogue(program(layer, dtype, dtype), 0, ((False, True),))
     if wide.kind == "complex":

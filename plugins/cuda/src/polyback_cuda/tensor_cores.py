@@ -168,7 +168,7 @@ class Narrow:
         )  # fmt: skip
 
 
-# mma.sync reaches some 60% of what wgmma does on Hopper: of 2048 multiply-adds of halves in a clock.
+# On Hopper mma.sync reaches some 60% of what wgmma does: 2048 multiply-adds of halves in a clock.
 HALVES_WORK: Final = Work(per_clock=1200, warps=8)
 FLOAT16: Final = Narrow("float16", HALVES_WORK, "unsigned short", "pb_mma_f16", "pb_two_f16", 1)
 BFLOAT16: Final = Narrow("bfloat16", HALVES_WORK, "unsigned short", "pb_mma_bf16", "pb_two_bf16", 1)

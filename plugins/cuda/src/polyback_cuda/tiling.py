@@ -5,7 +5,8 @@ The estimate, in clocks of one multiprocessor. Blocks are dealt out evenly, so t
 ``ceil(q / resident)`` waves. Each wave pays FILL until its first slices are there and its last
 results are stored. The multiply-adds of q tiles run at full speed only if ``min(q, resident)``
 blocks have warps enough; loading their operands takes the L2 cache's share of a multiprocessor; of
-the shorter of both a quarter shows, at barriers. Shares are stored in float32 and read again by a second launch.
+the shorter of both a quarter shows, at barriers. Shares are stored in float32 and read again by a
+second launch.
 
 So tiles are large where there are enough of them, since a larger one loads less for each result;
 they are small, and sums shared out, where most of the multiprocessors would have none. The figures
@@ -21,7 +22,7 @@ from typing import Final, final
 
 from polyback.simt.geometry import blocks
 
-FILL: Final = 2000  # clocks: two accesses of memory that nothing hides, at 600 to 800 each, and ends
+FILL: Final = 2000  # clocks: two accesses of memory that nothing hides, 600 to 800 each, and ends
 LAUNCH: Final = 4000  # clocks: a second launch on a stream, 2 us at 1.7 GHz and a little
 L2_BYTES: Final = 24  # of a clock and multiprocessor: 5.5 TB/s
 MEMORY_BYTES: Final = 15  # likewise: 3.35 TB/s
@@ -86,5 +87,5 @@ def cut(p: Product, work: Work, sizes: Sequence[Size], units: int) -> tuple[int,
     fewer shares where times are equal."""
     lengths = [max(LEAST, blocks(blocks(p.k, s), GRAIN) * GRAIN) for s in SHARES]
     ways = [(size, min(length, p.k)) for size in sizes for length in lengths]
-    size, share = min(ways, key=lambda way: clocks(p, work, *way, units))
+    size, share = min(ways, key=lambda way: clocks(p, work, way[0], way[1], units))
     return size.side, share
