@@ -1,5 +1,5 @@
-"""Programs at the end of products: in the launch that multiplies, on all three kinds of kernel, with
-the bits that two launches would give. Simulated, no GPU."""
+"""Programs at the end of products: in the launch that multiplies, on all three kinds of kernel,
+with the bits that two launches would give. Simulated, no GPU."""
 
 from __future__ import annotations
 
