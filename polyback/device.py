@@ -22,7 +22,7 @@ from polyback.program import Number, Program
 from polyback.scalar import Reduction
 from polyback.view import View
 
-PROTOCOL: Final = (1, 1)  # (major, minor): a minor only adds optional things
+PROTOCOL: Final = (1, 2)  # (major, minor): a minor only adds optional things
 
 
 class Buffer(Protocol):

@@ -244,7 +244,7 @@ class Feature:
 
 FEATURES: Final = (
     Feature("reduce_fused", ReduceFused, (1, 0)),
-    Feature("gemm_epilogue", GemmEpilogue, (1, 1)),
+    Feature("gemm_epilogue", GemmEpilogue, (1, 2)),
     Feature("gather", Gather, (1, 0)),
     Feature("scatter", Scatter, (1, 0)),
     Feature("argsort", ArgSort, (1, 0)),

@@ -6,6 +6,7 @@ A plugin derives from :class:`SimtDevice` and passes its claims, dialect, machin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from polyback.device import Caps, Device, Operand
@@ -54,7 +55,10 @@ class SimtDevice(Device):
     def __init__(
         self, name: str, caps: Caps, dialect: Dialect, machine: Machine, driver: Driver
     ) -> None:
-        self._name, self._caps, self._driver = name, caps, driver
+        # a plugin that is older than the kit claims what its protocol has
+        known = frozenset(f.name for f in TABLE if f.since <= caps.protocol)
+        self._name, self._driver = name, driver
+        self._caps = caps = replace(caps, features=caps.features & known)
         self._launcher = Launcher(caps, dialect, machine, driver)
         self._reducer = Reducer(self._launcher)
         self._multiplier = Multiplier(self._launcher, self._reducer)

@@ -38,7 +38,7 @@ def test_it_refuses_without_a_gpu(bench):
 )
 def test_all_of_it_runs_on_the_simulated_device(bench, capsys):
     factory = "polyback_cuda.simulator:SimulatedBackend"
-    registry.register(BackendDescriptor("simulated_bench", factory, "gpu", ((1, 0), (1, 1))))
+    registry.register(BackendDescriptor("simulated_bench", factory, "gpu", ((1, 0), (1, 2))))
     try:
         bench.main(["--device", "simulated_bench", "--tiny"])
     finally:

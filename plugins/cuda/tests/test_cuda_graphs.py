@@ -239,7 +239,7 @@ def test_closing_the_device_closes_recordings(cuda):
 def name():
     """What the frontend calls a simulated device, while the test runs."""
     factory = "polyback_cuda.simulator:SimulatedBackend"
-    registry.register(BackendDescriptor("simulated", factory, "gpu", ((1, 0), (1, 1))))
+    registry.register(BackendDescriptor("simulated", factory, "gpu", ((1, 0), (1, 2))))
     yield "simulated"
     registry.unregister("simulated")
 

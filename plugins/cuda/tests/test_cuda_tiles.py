@@ -216,7 +216,7 @@ def test_older_gpus_take_the_kit():
 def test_half_tensors_are_multiplied_as_they_are():
     """The frontend hands them to the device without a cast, and their gradients too."""
     factory = "polyback_cuda.simulator:SimulatedBackend"
-    registry.register(BackendDescriptor("simulated_half", factory, "gpu", ((1, 0), (1, 1))))
+    registry.register(BackendDescriptor("simulated_half", factory, "gpu", ((1, 0), (1, 2))))
     try:
         rng = np.random.default_rng(3)
         a, b = (rng.standard_normal(s).astype(np.float16) for s in ((9, 20), (20, 11)))

@@ -11,6 +11,6 @@ def polyback_backend() -> BackendDescriptor:
         name="cuda",
         factory="polyback_cuda.backend:CudaBackend",
         kind="gpu",
-        protocol=((1, 1), (1, 1)),
+        protocol=((1, 1), (1, 2)),
         priority=20,
     )

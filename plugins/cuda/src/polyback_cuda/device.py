@@ -27,7 +27,7 @@ def claims(traits: Traits, tf32: bool = False) -> Caps:
         features=FEATURES,
         numerics=Numerics(float32_matmul="tf32" if tf32 and traits.has_tiles else "ieee"),
         limits=Limits(alignment=traits.alignment, max_allocation=traits.max_allocation),
-        protocol=(1, 1),
+        protocol=(1, 2),
     )
 
 

@@ -36,7 +36,7 @@ from polyback_numpy_ref.operands import array
 ALIGNMENT = 64
 
 
-PROTOCOL: Final = (1, 1)  # what this version was written for
+PROTOCOL: Final = (1, 2)  # what this version was written for
 
 
 def _claims() -> Caps:

@@ -11,6 +11,6 @@ def polyback_backend() -> BackendDescriptor:
         name="opencl",
         factory="polyback_opencl.backend:OpenclBackend",
         kind="gpu",
-        protocol=((1, 1), (1, 1)),
+        protocol=((1, 1), (1, 2)),
         priority=5,
     )

@@ -22,7 +22,7 @@ def claims(traits: Traits, *, shared: bool = False) -> Caps:
         features=FEATURES | ({"host_view"} if shared else frozenset()),
         numerics=Numerics(denormals=traits.denormals),
         limits=Limits(alignment=traits.alignment, max_allocation=traits.max_allocation),
-        protocol=(1, 1),
+        protocol=(1, 2),
     )
 
 
