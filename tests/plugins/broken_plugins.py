@@ -25,7 +25,7 @@ from polyback.hooks import hookimpl
 from polyback_numpy_ref.device import NumpyDevice
 
 NAME, KIND, PRIORITY = "{name}", "cpu", 0
-PROTOCOL_RANGE = ((1, 0), (1, 1))
+PROTOCOL_RANGE = ((1, 0), (1, 2))
 FACTORY, OTHERS = __name__ + ":TheBackend", dict()
 
 
