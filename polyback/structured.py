@@ -183,11 +183,21 @@ def _convolve(
     if not _floating("conv2d", a):
         size = shape[2], shape[3]
         return getattr(windows, method)(a, b, window, groups, size)
-    result = empty(a.device, shape, dtype)
+    result = _image(a, shape) if groups == a.shape[1] == shape[1] else empty(a.device, shape, dtype)
     if 0 not in shape:
         call = getattr(_protocol(a), method)
         call(result.operand(), a.operand(), b.operand(), window, groups)
     return result
+
+
+def _image(like: Array, shape: tuple[int, ...]) -> Array:
+    """Undefined contents, channels last in memory where those of ``like`` are: a device that computes
+    channel by channel then reads and writes them side by side."""
+    if shape[1] < 2 or like.view.strides[1] != 1:
+        return empty(like.device, shape, like.dtype)
+    n, channels, *size = shape
+    last = empty(like.device, (n, *size, channels), like.dtype)
+    return last.with_view(last.view.permute((0, 3, 1, 2)))
 
 
 def pool2d(

@@ -36,6 +36,16 @@ typedef struct pb_move {
     int64_t from, to;
 } pb_move;
 
+/* Channels next to each other, each with its own weights, of pixels that meet the same taps:
+ * y[i * y_step + j] = sum over p of w[weights[p] + j] * x[i * x_step + offsets[p] + j], j < columns. */
+typedef struct pb_lanewise {
+    int64_t k, chunk;         /* taps in all, taps per chain of additions */
+    const int64_t *offsets, *weights;
+    const void *x, *w;
+    void *y;
+    int64_t pixels, x_step, y_step, columns;
+} pb_lanewise;
+
 /* The matrix kernels of one dtype at one level. */
 typedef struct pb_gemm_kernel {
     int mr, nr;               /* largest tile */
@@ -60,9 +70,7 @@ typedef struct pb_gemm_kernel {
     /* y[j] = sum over p of w[p] * x[offsets[p] + j], j < columns; reads up to PB_LINE_AHEAD more. */
     void (*line)(int64_t k, int64_t chunk, const int64_t *offsets, const void *x, const void *w,
                  int64_t columns, void *y);
-    /* y[j] = sum over p of w[weights[p] + j] * x[offsets[p] + j], j < columns. */
-    void (*lanewise)(int64_t k, int64_t chunk, const int64_t *offsets, const int64_t *weights,
-                     const void *x, const void *w, int64_t columns, void *y);
+    void (*lanewise)(const pb_lanewise *taps);
 } pb_gemm_kernel;
 
 enum { PB_AXPY_COLUMNS = 1024, PB_LINE_AHEAD = 64 };
