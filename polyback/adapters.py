@@ -275,6 +275,10 @@ class ContiguousOnly(Device):
         """Feature ``argsort`` on dense copies."""
         self._packed(lambda o, i: self._device.argsort(*o, *i, axis, descending), [out], [x])
 
+    def sort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
+        """Feature ``sort`` on dense copies."""
+        self._packed(lambda o, i: self._device.sort(*o, *i, axis, descending), [out], [x])
+
     def scan(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
         """Feature ``scan`` on dense copies."""
         self._packed(lambda o, i: self._device.scan(op, *o, *i, axis), [out], [x])

@@ -35,6 +35,14 @@ def check_argreduce(caps: Caps, op: Reduction, out: Operand, x: Operand, axis: i
     _want("argreduce", out, int64, _with_size_1(x.view.shape, axis))
 
 
+def check_sort(caps: Caps, out: Operand, x: Operand, axis: int) -> None:
+    """For ``sort``. Raises UnsupportedOp or InvalidArgument."""
+    if x.dtype.kind == "complex" or x.dtype.name not in caps.storage:
+        raise UnsupportedOp(f"[sort] the device does not sort {x.dtype}")
+    _axis("sort", x, axis)
+    _want("sort", out, x.dtype, x.view.shape)
+
+
 def check_softmax(caps: Caps, out: Operand, x: Operand, axis: int) -> None:
     """For ``softmax``. Raises UnsupportedOp or InvalidArgument."""
     _floating("softmax", caps, x)

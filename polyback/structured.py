@@ -90,6 +90,16 @@ def argsort(x: Array, axis: int, descending: bool) -> Array:
     return result
 
 
+def sort(x: Array, axis: int, descending: bool) -> Array:
+    """``x`` in the order of :func:`argsort` along ``axis``."""
+    if not _native("sort", x):
+        return gather(x, argsort(x, axis, descending), axis)
+    result = empty(x.device, x.shape, x.dtype)
+    if 0 not in result.shape:
+        _protocol(x).sort(result.operand(), x.operand(), axis, descending)
+    return result
+
+
 # --- along an axis -------------------------------------------------------------------------------
 
 
@@ -191,7 +201,7 @@ def _convolve(
 
 
 def _image(like: Array, shape: tuple[int, ...]) -> Array:
-    """Undefined contents, channels last in memory where those of ``like`` are: a device that computes
+    """Undefined contents, channels last in memory where those of ``like`` are: what computes
     channel by channel then reads and writes them side by side."""
     if shape[1] < 2 or like.view.strides[1] != 1:
         return empty(like.device, shape, like.dtype)

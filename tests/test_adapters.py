@@ -353,8 +353,8 @@ def test_features_of_a_contiguous_device(seed: int) -> None:
     )
     total = arrays.operand(float32, random_view(rng, (3, 1), writable=True))
     place = arrays.operand(int64, random_view(rng, (3, 1), writable=True))
-    running, weights, norm = (
-        arrays.operand(float32, random_view(rng, shape, writable=True)) for _ in range(3)
+    running, weights, norm, sorted_ = (
+        arrays.operand(float32, random_view(rng, shape, writable=True)) for _ in range(4)
     )
     mean, scale = (
         arrays.operand(float32, random_view(rng, (3, 1), writable=True)) for _ in range(2)
@@ -362,6 +362,7 @@ def test_features_of_a_contiguous_device(seed: int) -> None:
     square = program(lambda t: t * t, float32)
     for n, d in enumerate((device, REFERENCE)):
         d.argsort(order[n], x[n], 1, False)
+        d.sort(sorted_[n], x[n], 1, True)
         d.gather(taken[n], x[n], order[n], 1)
         d.scatter(target[n], order[n], x[n], 1, "add")
         d.reduce_fused(scalar.SUM, total[n], square, [x[n]], (1,))
@@ -370,7 +371,7 @@ def test_features_of_a_contiguous_device(seed: int) -> None:
         d.argreduce(scalar.MIN, place[n], x[n], 1)
         d.softmax(weights[n], x[n], 0, False)
         d.layer_norm(norm[n], mean[n], scale[n], x[n], taken[n], None, 1e-5)
-    found = (order, taken, target, total, running, place, weights, norm, mean, scale)
+    found = (order, sorted_, taken, target, total, running, place, weights, norm, mean, scale)
     for mine, theirs in found:
         assert _bytes(device, mine) == _bytes(REFERENCE, theirs)
     assert device.memory_stats().live > 0

@@ -39,6 +39,7 @@ def test_what_fits_passes() -> None:
     check.check_argreduce(CAPS, MIN, PLACES, X, 1)
     check.check_argreduce(CAPS, MAX, op(1, 3, dtype=int64), op(2, 3, dtype=int64), 0)
     check.check_softmax(CAPS, X, X, 0)
+    check.check_sort(CAPS, X, X, 1)
     check.check_layer_norm(CAPS, X, op(2, 1), op(2, 1), X, X, None)
     check.check_conv2d(CAPS, RESULT, IMAGE, WEIGHT, ONES, 2)
     pool(op(2, 6, 7, 8), ONES)()
@@ -55,6 +56,8 @@ UNSUPPORTED = {
         Caps(CAPS.storage, {}, {"max": frozenset({"complex64"})}, frozenset()),
         MAX, PLACES, op(2, 3, dtype=complex64), 1,
     ),
+    "sort complex": lambda: check.check_sort(CAPS, *[op(3, dtype=complex64)] * 2, 0),
+    "sort not stored": lambda: check.check_sort(CAPS, *[op(3, dtype=float64)] * 2, 0),
     "softmax int": lambda: check.check_softmax(CAPS, *[op(3, dtype=int64)] * 2, 0),
     "softmax not stored": lambda: check.check_softmax(CAPS, *[op(3, dtype=float64)] * 2, 0),
     "layer_norm half": lambda: check.check_layer_norm(
@@ -71,6 +74,8 @@ INVALID = {
     "argreduce shape": lambda: check.check_argreduce(CAPS, MIN, PLACES, X, 0),
     "argreduce type": lambda: check.check_argreduce(CAPS, MIN, op(2, 1), X, 1),
     "argreduce empty": lambda: check.check_argreduce(CAPS, MIN, PLACES, op(2, 0), 1),
+    "sort type": lambda: check.check_sort(CAPS, PLACES, op(2, 1), 0),
+    "sort axis": lambda: check.check_sort(CAPS, X, X, 2),
     "softmax type": lambda: check.check_softmax(CAPS, op(2, 3, dtype=float64), X, 0),
     "softmax empty": lambda: check.check_softmax(CAPS, op(2, 0), op(2, 0), 1),
     "layer_norm scalar": lambda: check.check_layer_norm(CAPS, op(), op(), op(), op(), None, None),

@@ -45,6 +45,16 @@ def test_zeros_of_either_sign_are_equal_and_infinities_come_before_nan(device: s
     assert pb.argsort(x, descending=True).tolist() == [4, 5, 0, 1, 3, 2]
 
 
+def test_what_is_equal_stays_as_it_came(device: str) -> None:
+    """Bits tell zeros of either sign, and NaN, from each other."""
+    bits = np.array([0x7FC00001, 0, 1 << 31, 0xFFC00002, 0x3F800000, 0, 0xBF800000], np.uint32)
+    x = np.concatenate([bits, bits[::-1]]).view(np.float32)
+    for down in (False, True):
+        got = pb.sort(pb.asarray(x, device=device), descending=down).numpy()
+        want = x[order_of(x, 0, down)]
+        np.testing.assert_array_equal(got.view(np.uint32), want.view(np.uint32))
+
+
 @pytest.mark.parametrize("shape", [(1,), (0,), (3, 0), (0, 3), (2, 1)])
 def test_short_and_empty_axes(device: str, shape: tuple[int, ...]) -> None:
     x = pb.zeros(shape, device=device)
@@ -66,7 +76,7 @@ def test_gradients_follow_the_elements(device: str) -> None:
 
 
 def test_what_cannot_be_sorted_is_an_error(device: str) -> None:
-    with pytest.raises(pb.IndexOutOfBounds, match=r"\[argsort\] axis -1 is outside"):
+    with pytest.raises(pb.IndexOutOfBounds, match=r"\[sort\] axis -1 is outside"):
         pb.sort(pb.ones((), device=device))
     if "complex64" in pb.get_device(device).caps.storage:
         with pytest.raises(pb.PolybackError, match="complex numbers have no order"):

@@ -320,6 +320,16 @@ class ArgsortUnstable(Reference):
             array(out)[...] = np.flip(array(out), axis).copy()
 
 
+@fault("l7_sorting")
+class SortForgetsSigns(Reference):
+    """Equal zeros are all written as one of them, as a sort by minimum and maximum does."""
+
+    def sort(self, out: Any, x: Any, axis: int, descending: bool) -> None:
+        super().sort(out, x, axis, descending)
+        if x.dtype.is_floating:
+            array(out)[array(out) == 0] = 0
+
+
 @fault("l7_indexing")
 class ScatterFirstWins(Reference):
     """Of several writes to one element the first stays."""

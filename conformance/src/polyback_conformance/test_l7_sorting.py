@@ -1,4 +1,4 @@
-"""Level 7: the stable order of elements along an axis."""
+"""Level 7: the stable order of elements along an axis, and elements in that order."""
 
 from __future__ import annotations
 
@@ -57,3 +57,46 @@ def test_argsort(lab: Lab, dtype: DType, descending: bool) -> None:
                         box.check()
                     want = _order(x.values(), axis, descending)
                     check_exact(out.result(), want, (x.values(),), note=note)
+
+
+def _with_odd_nans(data: Any, dtype: DType, rng: Any) -> Any:
+    """Some elements are NaN of any sign and payload."""
+    if not dtype.is_floating:
+        return data
+    kind = np.dtype(f"u{dtype.itemsize}")
+    infinity = np.array(np.inf, dtype.numpy).view(kind)
+    odd = rng.integers(1, 16, data.shape).astype(kind)
+    sign = rng.integers(0, 2, data.shape).astype(kind) << kind.type(8 * dtype.itemsize - 1)
+    quiet = (infinity >> kind.type(1)) & ~infinity
+    bits = np.where(rng.random(data.shape) < 0.1, infinity | quiet | odd | sign, data.view(kind))
+    return bits.view(dtype.numpy)
+
+
+@pytest.mark.parametrize("descending", [False, True], ids=["up", "down"])
+@pytest.mark.parametrize("dtype", [d for d in DTYPES if d.kind != "complex"], ids=str)
+def test_sort(lab: Lab, dtype: DType, descending: bool) -> None:
+    """Bit by bit what the stable order gives: zeros of either sign, and NaN, as they came."""
+    device = offered(lab, "sort", dtype)
+    sources, targets = inputs_for(lab.caps), outputs_for(lab.caps)
+    bits = np.dtype(f"u{dtype.itemsize}")
+    turn = 0
+    for shape in ((1,), (10,), (65,), (4, 17), (3, 5, 4), (300,), (2, 33), (1500,)):
+        rng = lab.rng("sort", shape, dtype.name)
+        some = values.special(dtype)
+        few = rng.choice(some[rng.permutation(some.size)[:6]], shape)
+        many = values.random(dtype, rng, int(np.prod(shape))).reshape(shape)
+        for data in (few, _with_odd_nans(many, dtype, rng)):
+            for axis in range(len(shape)):
+                turn += 1
+                with lab.box() as box:
+                    x = box.put(data, sources[turn % len(sources)])
+                    out = box.out(shape, dtype, targets[turn % len(targets)])
+                    note = notes(box, f"sort along {axis}, descending={descending}")
+                    with explained(note):
+                        device.sort(out.operand, x.operand, axis, descending)
+                        box.check()
+                    order = _order(x.values(), axis, descending)
+                    want = np.take_along_axis(x.values(), order, axis)
+                    got = np.ascontiguousarray(out.result()).view(bits)
+                    want = np.ascontiguousarray(want).view(bits)
+                    check_exact(got, want, (x.values(),), note=note)

@@ -1,4 +1,4 @@
-/* Gather, scatter and argsort: one array addresses another. */
+/* Gather, scatter and argsort, where one array addresses another; and sorting itself. */
 #ifndef PB_INDEX_H
 #define PB_INDEX_H
 
@@ -25,5 +25,9 @@ int pb_scatter(int type, int size, int mode, pb_op combine, const pb_index *spec
 
 /* Stable order of every lane as int64; NaN last. */
 int pb_argsort(int type, int descending, const pb_lanes *spec, const char *x, char *out);
+
+/* Every lane in order, NaN last; equal values keep the order they came in, which the bits of zeros and NaN
+ * tell.  operands: x, out.  0, -1 without memory, -2 for a type without order. */
+int pb_sort(const pb_isa *isa, int type, int descending, const pb_lanes *spec, char *const *operands);
 
 #endif

@@ -19,6 +19,8 @@ typedef void (*pb_op)(int64_t n, void *out, const void *const *in);
 typedef struct pb_reduce pb_reduce;
 typedef struct pb_rows pb_rows;
 struct pb_pooling;
+struct pb_sorter;
+struct pb_sort_type;
 
 /* One register tile of a matrix product: rows x columns of C, the whole inner dimension k.
  * B has unit column stride; all strides count elements. */
@@ -83,6 +85,8 @@ typedef struct pb_isa {
     const pb_reduce *reduces; /* reduction kernels, in the order of pb_reduce_name() */
     const pb_rows *rows_f32, *rows_f64;
     const struct pb_pooling *pool_f32, *pool_f64;
+    const struct pb_sorter *sort_i32, *sort_i64;
+    const struct pb_sort_type *sort_types; /* of every dtype (sort_kernel.h) */
 } pb_isa;
 
 extern const pb_isa pb_isa_portable;

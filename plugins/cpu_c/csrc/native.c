@@ -148,6 +148,12 @@ int pb_native_argsort(int dtype, int descending, const char *spec, const char *p
     return pb_argsort(dtype, descending, (const pb_lanes *)spec, p[0], p[1]);
 }
 
+int pb_native_sort(uintptr_t isa, int dtype, int descending, const char *spec, const char *pointers)
+{
+    return pb_sort((const pb_isa *)isa, dtype, descending, (const pb_lanes *)spec,
+                   (char *const *)pointers);
+}
+
 int pb_native_scan(uintptr_t isa, int reduce, int size, const char *spec, const char *pointers)
 {
     return pb_scan_run((const pb_isa *)isa, reduce, size, (const pb_lanes *)spec,

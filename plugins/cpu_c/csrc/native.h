@@ -38,6 +38,7 @@ int pb_native_scatter(uintptr_t isa, int dtype, int size, int mode, int op, cons
 
 /* Specifications are pb_lanes (lanes.h); pointers = x, out. */
 int pb_native_argsort(int dtype, int descending, const char *spec, const char *pointers);
+int pb_native_sort(uintptr_t isa, int dtype, int descending, const char *spec, const char *pointers);
 int pb_native_scan(uintptr_t isa, int reduce, int size, const char *spec, const char *pointers);
 int pb_native_place(uintptr_t isa, int reduce, int size, const char *spec, const char *pointers);
 int pb_native_softmax(uintptr_t isa, int dtype, const char *spec, const char *pointers, int log);

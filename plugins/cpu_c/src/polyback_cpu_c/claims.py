@@ -9,8 +9,8 @@ from polyback.device import Caps
 from polyback.dtype import DTYPES, dtype_of
 
 FEATURES = frozenset(
-    {"reduce_fused", "gather", "scatter", "scatter_minmax", "argsort", "scan", "argreduce"}
-    | {"softmax", "layer_norm", "conv2d", "pool2d"}
+    {"reduce_fused", "gather", "scatter", "scatter_minmax", "argsort", "sort", "scan"}
+    | {"argreduce", "softmax", "layer_norm", "conv2d", "pool2d"}
     | {"memory_stats", "host_view", "adopt"}
 )
 STORED = frozenset(d.name for d in DTYPES)

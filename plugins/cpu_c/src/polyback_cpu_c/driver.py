@@ -18,6 +18,7 @@ pool2d = lib.pb_native_pool2d
 gather = lib.pb_native_gather
 scatter = lib.pb_native_scatter
 argsort = lib.pb_native_argsort
+sort = lib.pb_native_sort
 scan = lib.pb_native_scan
 place = lib.pb_native_place
 softmax = lib.pb_native_softmax

@@ -10,6 +10,7 @@ from polyback.feature_check import (
     check_layer_norm,
     check_scan,
     check_softmax,
+    check_sort,
 )
 from polyback.scalar import Reduction
 from polyback_cpu_c import driver
@@ -32,6 +33,14 @@ class Lanewise(Opened):
         number = DTYPE_NUMBERS[x.dtype.code]
         status = driver.argsort(number, descending, *lanes_of(axis, x, out))
         driver.check(status, "argsort")
+
+    def sort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
+        """Feature."""
+        self._check_open()
+        check_sort(self._caps, out, x, axis)
+        number = DTYPE_NUMBERS[x.dtype.code]
+        status = driver.sort(self._isa, number, descending, *lanes_of(axis, x, out))
+        driver.check(status, "sort")
 
     def scan(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
         """Feature."""

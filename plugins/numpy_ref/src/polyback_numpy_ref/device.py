@@ -24,6 +24,7 @@ from polyback.feature_check import (
     check_pool2d,
     check_scan,
     check_softmax,
+    check_sort,
 )
 from polyback.features import FEATURES, MemoryStats, Window
 from polyback.operand_check import check_matmul_fused
@@ -180,10 +181,21 @@ class NumpyDevice(Device):
     def argsort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
         """Feature."""
         self._check_open()
+        array(out)[...] = self._order(x, axis, descending)
+
+    def sort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
+        """Feature."""
+        self._check_open()
+        check_sort(self._caps, out, x, axis)
+        order = self._order(x, axis, descending)
+        array(out)[...] = np.take_along_axis(array(x), order, axis)
+
+    @staticmethod
+    def _order(x: Operand, axis: int, descending: bool) -> Any:
         values = array(x)
         if x.dtype.compute is not x.dtype:
             values = values.astype(x.dtype.compute.numpy)  # bfloat16 does not order its NaN
-        array(out)[...] = indexing.argsort(values, axis, descending)
+        return indexing.argsort(values, axis, descending)
 
     def scan(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
         """Feature."""
