@@ -116,9 +116,9 @@ class Sort(Protocol):
     """Feature ``sort``."""
 
     def sort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
-        """``x`` in the order of ``argsort`` along ``axis``, to the bit: zeros of different sign, and
-        NaN of different bits, stay as they follow each other. ``out`` has the shape and type of
-        ``x``, any real one that is stored."""
+        """``x`` in the order of ``argsort`` along ``axis``, to the bit: zeros of different sign,
+        and NaN of different bits, stay as they follow each other. ``out`` has the shape and type
+        of ``x``, any real one that is stored."""
         ...
 
 
@@ -258,7 +258,7 @@ FEATURES: Final = (
     Feature("gather", Gather, (1, 0)),
     Feature("scatter", Scatter, (1, 0)),
     Feature("argsort", ArgSort, (1, 0)),
-    Feature("sort", Sort, (1, 1)),
+    Feature("sort", Sort, (1, 2)),
     Feature("scatter_minmax", ScatterMinMax, (1, 1)),
     Feature("scan", Scan, (1, 1)),
     Feature("argreduce", ArgReduce, (1, 1)),

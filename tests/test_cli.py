@@ -56,7 +56,8 @@ def test_doctor_as_text(capsys: Capture) -> None:
     with configure(debug=0, isa="avx2"):
         assert main(["doctor"]) == 0
     text = capsys.readouterr().out
-    assert "absent: unavailable  ((registered) 0, protocol 1.2 to 1.2)" in text
+    version = ".".join(map(str, PROTOCOL))
+    assert f"absent: unavailable  ((registered) 0, protocol {version} to {version})" in text
     assert "NO_DRIVER in phase probe" in text
     assert "reason  the driver is not loaded" in text
     assert "fix     load it" in text

@@ -45,8 +45,8 @@ from polyback.simt.reducer import Reducer
 from polyback.simt.scanner import Scanner
 from polyback.view import View
 
-# All of the table but what needs the host's memory.
-FEATURES: Final = frozenset(f.name for f in TABLE) - {"host_view", "adopt"}
+# All of the table but what needs the host's memory; values are sorted by their places.
+FEATURES: Final = frozenset(f.name for f in TABLE) - {"sort", "host_view", "adopt"}
 
 
 class SimtDevice(Device):

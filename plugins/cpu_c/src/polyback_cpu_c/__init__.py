@@ -11,6 +11,6 @@ def polyback_backend() -> BackendDescriptor:
         name="cpu_c",
         factory="polyback_cpu_c.backend:CpuBackend",
         kind="cpu",
-        protocol=((1, 1), (1, 1)),
+        protocol=((1, 2), (1, 2)),
         priority=10,
     )

@@ -11,7 +11,7 @@ def polyback_backend() -> BackendDescriptor:
         name="numpy_ref",
         factory="polyback_numpy_ref.backend:NumpyBackend",
         kind="cpu",
-        protocol=((1, 1), (1, 2)),
+        protocol=((1, 2), (1, 2)),
         priority=0,
         reference=True,
     )
