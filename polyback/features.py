@@ -228,7 +228,8 @@ class HostView(Protocol):
     """Feature ``host_view``."""
 
     def host_view(self, buffer: Any) -> memoryview:
-        """The buffer's bytes, writable, without a copy; valid until ``free``."""
+        """The buffer's bytes, writable, without a copy; valid until ``free``. From then on a call
+        that uses the buffer returns when its work is done: the host reads and writes at will."""
         ...
 
 

@@ -31,8 +31,8 @@ DISABLED: Final = Fault(
     "add it to POLYBACK_BACKENDS or configure(backends=...), or leave that empty", "disabled",
 )  # fmt: skip
 LOST: Final = Fault(
-    "open", "FORKED", "it was opened before os.fork and cannot be used in the child",
-    "start processes with the 'spawn' method, or open the device in the child only", "unavailable",
+    "open", "FORKED", "its driver was loaded before os.fork and cannot be used in the child",
+    "start processes with the 'spawn' method, or ask for devices in the child only", "unavailable",
 )  # fmt: skip
 
 
@@ -59,8 +59,9 @@ class Plugin:
         self.name = found.name.lower()
         self.opened: dict[int, Device] = {}
         self.detail = ""  # what the probe said
-        self.lost: frozenset[int] = frozenset()  # opened before a fork, unusable in this process
+        self.lost = False  # its driver was loaded before a fork: unusable in this process
         self._open_fault: Fault | None = None
+        self._abandoned: list[dict[int, Device]] = []
         self._done: dict[str, Any] = {}
         self._lock = threading.RLock()
 
@@ -143,7 +144,7 @@ class Plugin:
         if isinstance(devices, Fault):
             raise unavailable(self, devices)
         assert isinstance(backend, Backend)
-        if index in self.lost:
+        if self.lost:
             raise unavailable(self, LOST)
         if index not in {d.index for d in devices}:
             there = ", ".join(f"{self.name}:{d.index}" for d in devices)
@@ -182,12 +183,15 @@ class Plugin:
             _close(devices)
 
     def after_fork(self) -> None:
-        """In a forked child: locks are new, host devices stay, others are lost."""
+        """In a forked child: locks are new, host devices stay. Others are lost once probed: the
+        threads of a driver are not there any more, and who waits for them waits for ever."""
         self._lock = threading.RLock()
         descriptor = self._done.get("descriptor")
-        if self.opened and isinstance(descriptor, BackendDescriptor) and descriptor.kind != "cpu":
-            self.lost = self.lost | frozenset(self.opened)
-            self._abandoned, self.opened = self.opened, {}  # kept alive: nothing may be released
+        probed = isinstance(self._done.get("devices"), tuple)
+        if probed and isinstance(descriptor, BackendDescriptor) and descriptor.kind != "cpu":
+            self.lost = True
+            self._abandoned.append(self.opened)  # kept alive: nothing may be released
+            self.opened = {}
 
     def record(self, probe: bool, winner: Plugin | None = None) -> PluginRecord:
         """What is known; ``winner`` is the plugin that shadows this one."""

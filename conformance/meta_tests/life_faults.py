@@ -109,6 +109,12 @@ class Queued(Reference):
     def __init__(self) -> None:
         super().__init__()
         self.queue: list[Callable[[], None]] = []
+        self.looked_at: list[Any] = []
+
+    def host_view(self, buffer: Any) -> memoryview:
+        self.flush()
+        self.looked_at.append(buffer)
+        return super().host_view(buffer)
 
     def flush(self) -> None:
         """Run the queue."""
@@ -119,7 +125,8 @@ class Queued(Reference):
     def elementwise(self, program: Any, outs: Any, ins: Any) -> None:
         self._check_open()
         self._check_claimed(program)
-        if outs[0].view.size < 1000:
+        seen = any(getattr(x, "buffer", None) in self.looked_at for x in (*outs, *ins))
+        if seen or outs[0].view.size < 1000:
             self.flush()
             super().elementwise(program, outs, ins)
         else:
@@ -156,6 +163,14 @@ class LateDownload(Queued):
 
     def download(self, buffer: Any, offset: int, target: memoryview) -> None:
         Reference.download(self, buffer, offset, target)
+
+
+@fault("l5_semantics")
+class WorkBehindAHostView(Queued):
+    """Work on a buffer that the host looks at stays in the queue."""
+
+    def host_view(self, buffer: Any) -> memoryview:
+        return Reference.host_view(self, buffer)
 
 
 @fault("l5_semantics")

@@ -1,7 +1,9 @@
 """Compiled programs on disk: one file per program, named by a hash of all that it depends on.
 
 Files appear whole or not at all (written beside, then renamed), are read as bytes and never
-unpickled, and the folder must belong to this user alone.
+unpickled, and the folder must belong to this user alone. Each begins with a hash of the rest: what
+a full disk or a crash of the machine left behind would be refused by a driver, or crash it, at
+every start.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ import stat
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import final
+from typing import Final, final
+
+DIGEST: Final = 32  # bytes of a SHA-256
 
 
 def key(parts: Sequence[str]) -> str:
@@ -44,11 +48,13 @@ class BinaryCache:
         return info.st_uid == os.getuid() and not info.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
     def load(self, name: str) -> bytes | None:
-        """The binary, or None."""
+        """The binary, or None where there is none, or one that is damaged."""
         if not self.usable:
             return None
         with contextlib.suppress(OSError):
-            return (self.folder / name).read_bytes() or None
+            data = (self.folder / name).read_bytes()
+            digest, binary = data[:DIGEST], data[DIGEST:]
+            return binary if binary and hashlib.sha256(binary).digest() == digest else None
         return None
 
     def store(self, name: str, binary: bytes) -> None:
@@ -59,7 +65,7 @@ class BinaryCache:
             number, path = tempfile.mkstemp(dir=self.folder)
             try:
                 with os.fdopen(number, "wb") as file:
-                    file.write(binary)
+                    file.write(hashlib.sha256(binary).digest() + binary)
                 os.replace(path, self.folder / name)
             except OSError:
                 os.unlink(path)

@@ -22,15 +22,16 @@ LEAST: Final = 256  # bytes
 @final
 class Buffer:
     """Memory of a device. ``handle`` is what its driver calls it, None once it is freed; ``home``
-    and ``guests`` are the queues that use it, where a driver has several."""
+    and ``guests`` are the queues that use it, where a driver has several; ``shared``: the host
+    looks at it too."""
 
-    __slots__ = ("__weakref__", "guests", "handle", "home", "nbytes", "room")
+    __slots__ = ("__weakref__", "guests", "handle", "home", "nbytes", "room", "shared")
 
     def __init__(
         self, handle: Any, nbytes: int, room: int, home: Any = None, guests: Any = None
     ) -> None:
         self.handle, self.nbytes, self.room = handle, nbytes, room
-        self.home, self.guests = home, guests
+        self.home, self.guests, self.shared = home, guests, False
 
 
 Block = tuple[Any, int, Any, Any]  # handle, room, home, guests

@@ -8,6 +8,10 @@ keeps both, so it is handed out again at once, and who gets it waits, if at all,
 
 What is waited for is all that the other queue holds at that moment. Waiting happens on the device:
 no thread blocks.
+
+Memory that the host looks at too is never in use behind its back: who uses a *shared* buffer waits
+until that is done. Such a buffer always has guests, if only an empty tuple of them, so that no
+other launch pays for the question.
 """
 
 from __future__ import annotations
@@ -75,19 +79,26 @@ class Queues:
         with self._lock:
             return list(self._all)
 
-    def order(self, queue: Queue, buffer: Buffer, *, writes: bool) -> None:
+    def share(self, buffer: Buffer) -> None:
+        """The host looks at ``buffer`` from now on; nothing that is queued uses it."""
+        with self._lock:
+            buffer.shared, buffer.guests = True, buffer.guests or ()
+
+    def order(self, queue: Queue, buffer: Buffer, *, writes: bool) -> bool:
         """Before ``queue`` uses ``buffer``: later work of it comes after what it depends on. Only
-        needed where the buffer's home is another queue or there are guests."""
+        needed where the buffer's home is another queue or there are guests. True if the caller
+        must wait until its work is done, because the buffer is shared."""
         with self._lock:
             home, guests = buffer.home, buffer.guests or ()
             if writes:
                 for other in {home, *guests} - {queue, None}:
                     self._follow(queue, other)
-                buffer.home, buffer.guests = queue, None
+                buffer.home, buffer.guests = queue, () if buffer.shared else None
             elif home is not queue and queue not in guests:
                 if home is not None:
                     self._follow(queue, home)
                 buffer.guests = (*guests, queue)
+            return buffer.shared
 
     def _follow(self, queue: Queue, other: Queue) -> None:
         count = other.count

@@ -213,6 +213,23 @@ def test_synchronize_then_host_view(lab: Lab) -> None:
     here.free()
 
 
+def test_no_work_is_behind_a_host_view(lab: Lab) -> None:
+    """What a call does with a buffer that the host looks at is done when it returns."""
+    if "host_view" not in lab.caps.features:
+        pytest.skip("host_view is not claimed")
+    here, n = Resident(lab), 1 << 20
+    x, out = here.put(np.ones(n, np.float32)), here.blank((n,), float32)
+    slow = program(lambda v: scalar.TANH(scalar.EXP(v)) * 0.0 + v + 1.0, float32)
+    seen, made = (np.frombuffer(lab.optional.host_view(b.buffer), np.float32)[:n] for b in (x, out))
+    lab.device.elementwise(slow, [x], [x])
+    assert (seen == 2).all(), "a write is not seen at once"
+    lab.device.elementwise(slow, [out], [x])
+    seen[:] = 5.0
+    assert (made == 3).all(), "a call read or wrote after it had returned"
+    del seen, made
+    here.free()
+
+
 def test_free_while_queued(lab: Lab) -> None:
     """Inputs are freed, and their memory reused and overwritten, right after the call."""
     k, n = 12, 1 << 15

@@ -23,6 +23,19 @@ def test_store_and_load(tmp_path):
     assert (tmp_path / "programs").stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.parametrize("keep", [0, 10, 32, 35, -1])
+def test_a_damaged_file_is_no_binary_and_is_written_anew(tmp_path, keep):
+    cache = BinaryCache(tmp_path)
+    cache.store("x", b"binary")
+    file = tmp_path / "x"
+    file.write_bytes(file.read_bytes()[:keep])
+    assert cache.load("x") is None
+    file.write_bytes(b"binary")
+    assert cache.load("x") is None
+    cache.store("x", b"binary")
+    assert cache.load("x") == b"binary"
+
+
 def test_writers_never_leave_half_a_file(tmp_path):
     cache = BinaryCache(tmp_path / "programs")
     blobs = [bytes([k]) * 200_000 for k in range(4)]

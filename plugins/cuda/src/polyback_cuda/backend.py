@@ -28,11 +28,13 @@ class CudaBackend(Backend):
         self._library = library
 
     def probe(self) -> Available | Unavailable:
-        """Asks the driver itself through ctypes: importing pycuda takes longer than 50 ms."""
+        """Asks the driver itself through ctypes: importing pycuda takes longer than 50 ms. Driver
+        and GPU come first, since nobody should build pycuda to learn that they are missing."""
         try:
-            if importlib.util.find_spec("pycuda") is None:
+            answer = self._ask()
+            if isinstance(answer, Available) and importlib.util.find_spec("pycuda") is None:
                 return Unavailable("NOT_INSTALLED", "pycuda is not installed", INSTALL)
-            return self._ask()
+            return answer
         except Exception as error:
             return Unavailable("PROBE_FAILED", f"NVIDIA's driver failed: {error}", CHECK)
 

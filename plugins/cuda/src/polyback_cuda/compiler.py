@@ -41,7 +41,8 @@ def find_nvcc() -> str | None:
 
 @lru_cache(maxsize=8)
 def version_of(command: str) -> str:
-    """What a compiler says about itself; part of the cache's key."""
+    """What a compiler says about itself; part of the cache's key. Raises OSError and
+    TimeoutExpired."""
     done = subprocess.run(
         [command, "--version"], capture_output=True, text=True, timeout=60, check=False
     )
@@ -51,28 +52,31 @@ def version_of(command: str) -> str:
 def build(command: list[str], source: str, suffix: str, kept: BinaryCache, label: str) -> bytes:
     """The file that ``command SOURCE -o RESULT`` makes, from the cache if it is there. Raises
     CompileError."""
-    name = key([source, suffix, version_of(command[0]), *command])
-    found = kept.load(name)
-    if found is not None:
-        return found
+    try:
+        name = key([source, suffix, version_of(command[0]), *command])
+        binary = kept.load(name)
+        if binary is None:
+            binary = _made(command, source, suffix, label)
+            kept.store(name, binary)
+    except (OSError, subprocess.TimeoutExpired) as error:  # no compiler, a full disk, or too slow
+        raise CompileError(f"[cuda] {error}", log=str(error), source=source) from error
+    return binary
+
+
+def _made(command: list[str], source: str, suffix: str, label: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="polyback-") as folder:
         given, result = Path(folder, "kernel.cu"), Path(folder, f"kernel{suffix}")
         given.write_text(source)
-        try:
-            done = subprocess.run(
-                [*command, str(given), "-o", str(result)],
-                capture_output=True, text=True, timeout=LONGEST, check=False,
-            )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise CompileError(f"[cuda] {error}", log=str(error), source=source) from error
+        done = subprocess.run(
+            [*command, str(given), "-o", str(result)],
+            capture_output=True, text=True, timeout=LONGEST, check=False,
+        )  # fmt: skip
         log = done.stdout + done.stderr
         if done.returncode or not result.exists():
             raise CompileError(
                 f"[cuda] a kernel does not compile {label}: {log[:2000]}", log=log, source=source
             )
-        binary = result.read_bytes()
-    kept.store(name, binary)
-    return binary
+        return result.read_bytes()
 
 
 @final

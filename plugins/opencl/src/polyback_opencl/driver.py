@@ -182,7 +182,9 @@ class OpenclDriver(PooledDriver):
         if not buffer.nbytes:
             return memoryview(b"")
         queue = self._ordered(buffer, writes=True)
-        return self._guarded(lambda: _mapped(queue, buffer.handle, buffer.nbytes)).data
+        found = self._guarded(lambda: _mapped(queue, buffer.handle, buffer.nbytes)).data
+        self._queues.share(buffer)
+        return found
 
     def computes_in_host_memory(self) -> bool:
         """On a CPU: do the host and the device see each other's writes at the address of a mapping,
@@ -289,13 +291,13 @@ class OpenclDriver(PooledDriver):
 
     def launch(self, compiled: Any, groups: Triple, arguments: Sequence[Any]) -> None:
         """Queue it and return."""
-        queue, values = self._queues.mine(), list(arguments)
+        queue, values, shared = self._queues.mine(), list(arguments), False
         for k, writes in compiled.buffers:
             buffer = values[k]
             if type(buffer) is not Buffer:
                 continue  # a constant
             if buffer.home is not queue or buffer.guests is not None:
-                self._queues.order(queue, buffer, writes=writes)
+                shared = self._queues.order(queue, buffer, writes=writes) or shared
             handle = buffer.handle
             if handle is None:
                 raise self._pool.freed()
@@ -310,7 +312,10 @@ class OpenclDriver(PooledDriver):
             except cl.Error as error:
                 raise self._translate(error) from error
         queue.count += 1
-        queue.handle.flush()
+        if shared:
+            self._guarded(queue.handle.finish)
+        else:
+            queue.handle.flush()
 
     # --- queues --------------------------------------------------------------------------------
 
