@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final, final
 
 DIGEST: Final = 32  # bytes of a SHA-256
+SUFFIX: Final = ".hashed"
 
 
 def key(parts: Sequence[str]) -> str:
@@ -52,20 +53,25 @@ class BinaryCache:
         if not self.usable:
             return None
         with contextlib.suppress(OSError):
-            data = (self.folder / name).read_bytes()
+            data = (self.folder / f"{name}{SUFFIX}").read_bytes()
             digest, binary = data[:DIGEST], data[DIGEST:]
             return binary if binary and hashlib.sha256(binary).digest() == digest else None
         return None
 
     def store(self, name: str, binary: bytes) -> None:
         """Keep a binary; a full disk is no error."""
-        if not self.usable or not binary:
+        if binary:
+            self.write(f"{name}{SUFFIX}", hashlib.sha256(binary).digest() + binary)
+
+    def write(self, name: str, data: bytes) -> None:
+        """Put a file into the folder as it is, for others to read."""
+        if not self.usable:
             return
         with contextlib.suppress(OSError):
             number, path = tempfile.mkstemp(dir=self.folder)
             try:
                 with os.fdopen(number, "wb") as file:
-                    file.write(hashlib.sha256(binary).digest() + binary)
+                    file.write(data)
                 os.replace(path, self.folder / name)
             except OSError:
                 os.unlink(path)

@@ -119,4 +119,4 @@ def test_descriptor() -> None:
 
     given = polyback_cuda.polyback_backend()
     assert (given.name, given.kind, given.priority) == ("cuda", "gpu", 20)
-    assert given.protocol == ((1, 1), (1, 1))
+    assert given.protocol == ((1, 1), (1, 2))

@@ -27,7 +27,7 @@ def test_store_and_load(tmp_path):
 def test_a_damaged_file_is_no_binary_and_is_written_anew(tmp_path, keep):
     cache = BinaryCache(tmp_path)
     cache.store("x", b"binary")
-    file = tmp_path / "x"
+    (file,) = tmp_path.iterdir()
     file.write_bytes(file.read_bytes()[:keep])
     assert cache.load("x") is None
     file.write_bytes(b"binary")
@@ -52,7 +52,7 @@ def test_writers_never_leave_half_a_file(tmp_path):
     for thread in threads:
         thread.join()
     assert set(seen) <= set(blobs)
-    assert [p.name for p in (tmp_path / "programs").iterdir()] == ["x"]
+    assert len(list((tmp_path / "programs").iterdir())) == 1
 
 
 def test_a_folder_that_others_can_write_is_not_used(tmp_path):

@@ -69,7 +69,7 @@ def _made(command: list[str], source: str, suffix: str, label: str) -> bytes:
         given.write_text(source)
         done = subprocess.run(
             [*command, str(given), "-o", str(result)],
-            capture_output=True, text=True, timeout=LONGEST, check=False,
+            capture_output=True, text=True, errors="replace", timeout=LONGEST, check=False,
         )  # fmt: skip
         log = done.stdout + done.stderr
         if done.returncode or not result.exists():

@@ -66,11 +66,11 @@ class HostCompiler:
         copy = self._cache.folder / f"{name}.h"
         if not self._cache.usable:
             return HEADER
-        if self._cache.load(copy.name) is None:
+        if not copy.exists():
             command = [compiler, *OPTIONS[:-1], "c++-header"]
             ready = build(command, text, ".gch", self._cache, "for the host")
-            self._cache.store(f"{copy.name}.gch", ready)
-            self._cache.store(copy.name, text.encode())
+            self._cache.write(f"{copy.name}.gch", ready)
+            self._cache.write(copy.name, text.encode())
         return copy
 
     def compile(self, source: str) -> bytes:
