@@ -41,13 +41,13 @@ class Lanes:
         """The number of lanes."""
         return self.walk.size
 
-    def is_packed(self, operands: Sequence[Operand], size: int) -> bool:
-        """Are these, the first operands, dense along lanes, and do all packs of ``size`` elements
-        start at multiples of it?"""
-        count = len(operands)
+    def is_packed(self, operands: Sequence[Operand], size: int, first: int = 0) -> bool:
+        """Are these, the operands from number ``first`` on, dense along lanes, and do all packs of
+        ``size`` elements start at multiples of it?"""
+        stop = first + len(operands)
         starts = [x.view.offset for x in operands]
-        starts += [s for strides in self.walk.strides[:count] for s in strides]
-        return set(self.steps[:count]) == {1} and all(s % size == 0 for s in starts)
+        starts += [s for strides in self.walk.strides[first:stop] for s in strides]
+        return set(self.steps[first:stop]) == {1} and all(s % size == 0 for s in starts)
 
     def share(self, machine: Machine, each: int) -> Share:
         """Who makes what; a GPU's work-item gets ``each`` elements before another one helps."""

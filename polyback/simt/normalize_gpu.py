@@ -21,7 +21,8 @@ from polyback.simt.teams import fold
 
 TURN: Final = 16  # elements that a work-item holds
 
-# The table: lanes, work-items of a team, length, chain, packed?, flags; the steps of all operands
+# The table: lanes, work-items of a team, length, chain, packed? (2: weight and bias too), flags; the
+# steps of all operands
 # along a lane; then the walk over the lanes.
 HEAD: Final = """\
 ${header}
@@ -59,6 +60,7 @@ ${unroll}
 for (int p = 0; p < ${turn}; p += ${pack}) {
     ${long} r = first + p * team + place;
     pb_pack some;
+${ahead}
     ${unroll}
     for (int e = 0; e < ${pack}; e++) {
         ${T} v = held[p + e];
@@ -169,7 +171,7 @@ ${fold_sum}
         p2[o2 + f2] = mean;
         p3[o3 + f3] = scale;
     }
-    bool weighted = table[5] & 1, biased = table[5] & 2;
+    bool weighted = table[5] & 1, biased = table[5] & 2, parted = table[4] > 1;
     for (${long} first = 0; first < length; first += tile) {
         if (!once) {
 ${take_again}
@@ -178,10 +180,24 @@ ${put}
     }
 }
 """
+# The weights and biases of a pack, which all lanes share: from a cache, but each access costs a turn.
+_LAYER_NORM_AHEAD: Final = """\
+pb_pack factor, shift;
+if (parted && ours && r + ${pack} <= length) {
+    if (weighted) factor = *(${memory}const pb_pack *)(p4 + o4 + f4 + r);
+    if (biased) shift = *(${memory}const pb_pack *)(p5 + o5 + f5 + r);
+} else {
+    ${unroll}
+    for (int e = 0; e < ${pack}; e++) {
+        bool inside = ours && r + e < length;
+        factor.v[e] = weighted && inside ? p4[o4 + f4 + (r + e) * table[10]] : 0;
+        shift.v[e] = biased && inside ? p5[o5 + f5 + (r + e) * table[11]] : 0;
+    }
+}"""
 _LAYER_NORM_VALUE: Final = """\
 v = (v - mean) * scale;
-if (weighted && ours && r + e < length) v *= p4[o4 + f4 + (r + e) * table[10]];
-if (biased && ours && r + e < length) v += p5[o5 + f5 + (r + e) * table[11]];"""
+if (weighted) v *= factor.v[e];
+if (biased) v += shift.v[e];"""
 
 
 def pack(dtype: DType) -> int:
@@ -199,7 +215,7 @@ def softmax_kernel(dtype: DType, dialect: Dialect, group: int) -> Kernel:
         "cells": f"{most.cells}\n{total.cells}", "fold_most": most.text, "fold_sum": total.text,
         "take": _text(_TAKE, 2, words, fill="-INFINITY"),
         "take_again": _text(_TAKE, 3, words, fill="0"),
-        "put": _text(_PUT, 2, words, value=_text(_SOFTMAX_VALUE, 2, words)),
+        "put": _text(_PUT, 2, words, ahead="", value=_text(_SOFTMAX_VALUE, 2, words)),
     }  # fmt: skip
     source = Template(HEAD + SOFTMAX).substitute(words)
     return Kernel("softmax", source, ("*", "i64", "*", "i64", "*"), group)
@@ -215,7 +231,8 @@ def layer_norm_kernel(dtype: DType, dialect: Dialect, group: int) -> Kernel:
         "name": "layer_norm", "parameters": _parameters(words, names) + numbers,
         "cells": total.cells, "fold_sum": total.text,
         "take": _text(_TAKE, 2, words, fill="0"), "take_again": _text(_TAKE, 3, words, fill="0"),
-        "put": _text(_PUT, 2, words, value=_text(_LAYER_NORM_VALUE, 2, words)),
+        "put": _text(_PUT, 2, words, ahead=_text(_LAYER_NORM_AHEAD, 1, words),
+                     value=_text(_LAYER_NORM_VALUE, 2, words)),
     }  # fmt: skip
     source = Template(HEAD + LAYER_NORM).substitute(words)
     arguments = (*("*", "i64") * 6, dtype.code, dtype.code, "*")

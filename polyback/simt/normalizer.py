@@ -53,8 +53,10 @@ class Normalizer:
             groups, words = _on_cpu(found, normalize_cpu.lanes_of(dtype, dialect), flags)
         else:
             pack = normalize_gpu.pack(dtype)
-            dense = found.is_packed(operands[:2], pack)
-            groups, words = _on_gpu(found, machine, flags, dense)
+            packed = int(found.is_packed(operands[:2], pack))
+            if packed and flags and len(operands) > 2:  # weight and bias may be too
+                packed += found.is_packed(operands[4:], pack, 4)
+            groups, words = _on_gpu(found, machine, flags, packed)
         buffers: list[Any] = []
         for operand in operands:
             buffers += (operand.buffer, operand.view.offset)
@@ -81,9 +83,9 @@ def _on_cpu(found: Lanes, vector: int, flags: int) -> tuple[int, tuple[int, ...]
 
 
 @lru_cache(maxsize=4096)
-def _on_gpu(found: Lanes, machine: Machine, flags: int, dense: bool) -> tuple[int, tuple[int, ...]]:
+def _on_gpu(found: Lanes, machine: Machine, flags: int, packed: int) -> tuple[int, tuple[int, ...]]:
     """(groups, the table of the kernels in ``normalize_gpu``)"""
     share = found.share(machine, normalize_gpu.TURN)
     turns = blocks(found.length, share.span * normalize_gpu.TURN)
-    words = (found.count, share.span, found.length, max(16, isqrt(turns)), int(dense), flags)
+    words = (found.count, share.span, found.length, max(16, isqrt(turns)), packed, flags)
     return share.groups, (*words, *found.steps, *table(found.walk))

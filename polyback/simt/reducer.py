@@ -27,6 +27,7 @@ CPU_SPAN: Final = 1 << 16  # elements of a work-item that makes several short ro
 GPU_CHUNK: Final = 1 << 13
 GPU_GROUPS: Final = 1024
 SHORT_ROW: Final = 64  # on a GPU a work-item of its own makes a shorter row
+TALL_FROM: Final = 32  # rows from which columns are made by several work-items each
 
 
 @final
@@ -148,8 +149,12 @@ class Reducer:
         )
         columns = self._by_columns(shape, strides[main], axes, reduced.size)
         n, length = prod(kept_shape), reduced.size
-        across = self._across(kept_shape, kept_axes, strides, main, columns)
-        chunk = self._chunk(across, length, columns)
+        source = merge(kept_shape, [tuple(s[a] for a in kept_axes) for s in strides], main)
+        dense = columns and self._is_dense(source, reduced)
+        wide = self.machine.group
+        if dense:
+            wide = reduce_gpu.across(program, source.modes, wide)
+        chunk = self._chunk(self._across(source, columns, wide), length, columns)
         splits = blocks(length, chunk)
         result = tuple(out.view.strides[a] for a in kept_axes)
         if splits > 1:
@@ -157,7 +162,10 @@ class Reducer:
         kept = merge(kept_shape, [*(tuple(s[a] for a in kept_axes) for s in strides), result], main)
         modes = (kept if columns else reduced).modes[: len(arrays)]
         flat = not self.machine.is_cpu and reduced.is_flat and n * length >= SPECIAL_FROM
-        if n * length < SPECIAL_FROM or not (self.machine.is_cpu or (flat and not columns)):
+        if dense and not kept.is_flat:
+            dense, wide = False, self.machine.group
+        special = self.machine.is_cpu or (flat and (dense or not columns))
+        if n * length < SPECIAL_FROM or not special:
             modes = (STRIDED,) * len(arrays)
         spec = Spec(columns, modes, kept.reach() + reduced.reach() >= SMALL_INDEX, flat)
         group = 1 if self.machine.is_cpu else self.machine.group
@@ -165,7 +173,7 @@ class Reducer:
             (op, program, spec),
             lambda: _render(Frame(op, program, spec, self.launcher.dialect, group)),
         )
-        groups, span = self._grid(kept, n, length, columns)
+        groups, span = self._grid(kept, n, length, columns, wide)
         tail = (int(splits > 1), n, span, length, chunk,
                 self.launcher.table(table(kept)), self.launcher.table(table(reduced)))  # fmt: skip
         return Plan(compiled, (groups, splits, 1), tail, splits, kept_shape)
@@ -182,18 +190,22 @@ class Reducer:
             return True
         return fastest not in axes
 
-    def _across(
-        self, shape: Shape, axes: Sequence[int], strides: Sequence[tuple[int, ...]], main: int,
-        columns: bool,
-    ) -> int:  # fmt: skip
-        """How many pieces of work there are without cutting rows."""
+    def _is_dense(self, kept: Walk, reduced: Walk) -> bool:
+        """Do the columns of a GPU lie side by side, and are there rows enough for all of a group's
+        work-items?"""
+        flat = not self.machine.is_cpu and kept.is_flat and reduced.is_flat
+        large = kept.size * reduced.size >= SPECIAL_FROM and reduced.size >= TALL_FROM
+        return flat and large and reduce_gpu.is_dense(kept.modes)
+
+    def _across(self, kept: Walk, columns: bool, wide: int) -> int:
+        """How many pieces of work there are without cutting rows; ``wide``: columns of a group on a
+        GPU."""
         if not columns:
-            return prod(shape)
+            return kept.size
         if not self.machine.is_cpu:
-            return blocks(prod(shape), self.machine.group)
-        walk = merge(shape, [tuple(s[a] for a in axes) for s in strides], main)
-        last = walk.shape[-1] if walk.shape else 1
-        return walk.size // last * blocks(last, COLUMNS)
+            return blocks(kept.size, wide)
+        last = kept.shape[-1] if kept.shape else 1
+        return kept.size // last * blocks(last, COLUMNS)
 
     def _chunk(self, across: int, length: int, columns: bool) -> int:
         """Elements that one work-item or group reduces; from the shape alone."""
@@ -204,12 +216,15 @@ class Reducer:
             least = GPU_CHUNK // 64 if columns else GPU_CHUNK
             wanted = blocks(GPU_GROUPS, across)
         splits = max(1, min(wanted, length // least, 65535))
-        return blocks(blocks(length, splits), 512) * 512 if splits > 1 else max(length, 1)
+        grain = 512 if self.machine.is_cpu or not columns else 64
+        return blocks(blocks(length, splits), grain) * grain if splits > 1 else max(length, 1)
 
-    def _grid(self, kept: Walk, n: int, length: int, columns: bool) -> tuple[int, int]:
+    def _grid(
+        self, kept: Walk, n: int, length: int, columns: bool, wide: int
+    ) -> tuple[int, int]:
         """(groups, outputs of each)."""
         if not self.machine.is_cpu:
-            return (blocks(n, self.machine.group), 1) if columns else (n, 1)
+            return (blocks(n, wide), 1) if columns else (n, 1)
         if columns:
             last = kept.shape[-1] if kept.shape else 1
             return n // last * blocks(last, COLUMNS), 1
