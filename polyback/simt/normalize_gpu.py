@@ -21,13 +21,13 @@ from polyback.simt.teams import fold
 
 TURN: Final = 16  # elements that a work-item holds
 
-# The table: lanes, work-items of a team, length, chain, packed? (2: weight and bias too), flags; the
-# steps of all operands
+# The table: lanes, work-items of a team, length, chain, packed? (2: weight and bias too), flags;
+# the steps of all operands
 # along a lane; then the walk over the lanes.
 HEAD: Final = """\
 ${header}
 typedef struct ${aligned} { ${T} v[${pack}]; } pb_pack;
-${kernel} ${name}(${parameters}, ${table})
+${kernel} ${shape}${name}(${parameters}, ${table})
 {
 ${cells}
     int id = ${local_id}, team = (int)table[1], place = (id & (team - 1)) * ${pack};
@@ -180,7 +180,7 @@ ${put}
     }
 }
 """
-# The weights and biases of a pack, which all lanes share: from a cache, but each access costs a turn.
+# The weights and biases of a pack, which all lanes share: cached, but each access costs a turn.
 _LAYER_NORM_AHEAD: Final = """\
 pb_pack factor, shift;
 if (parted && ours && r + ${pack} <= length) {
@@ -207,7 +207,7 @@ def pack(dtype: DType) -> int:
 
 def softmax_kernel(dtype: DType, dialect: Dialect, group: int) -> Kernel:
     """Softmax and its logarithm."""
-    words = _words(dtype, dialect, group, 2)
+    words = _words(dtype, dialect, group, 2, groups=4)
     most = fold(dialect, group, [(words["T"], "most")], "most = most_ > most ? most_ : most;")
     total = fold(dialect, group, [(words["T"], "sum")], "sum += sum_;")
     words |= {
@@ -223,7 +223,7 @@ def softmax_kernel(dtype: DType, dialect: Dialect, group: int) -> Kernel:
 
 def layer_norm_kernel(dtype: DType, dialect: Dialect, group: int) -> Kernel:
     """Layer normalization."""
-    words = _words(dtype, dialect, group, 6)
+    words = _words(dtype, dialect, group, 6, groups=3)
     total = fold(dialect, group, [(words["T"], "sum")], "sum += sum_;")
     names = ["x", "out", "p2", "p3", "p4", "p5"]
     numbers = f", {words['T']} count, {words['T']} eps"
@@ -254,12 +254,18 @@ def _parameters(words: dict[str, str], names: list[str]) -> str:
     )
 
 
-def _words(dtype: DType, dialect: Dialect, group: int, operands: int) -> dict[str, str]:
+def _words(
+    dtype: DType, dialect: Dialect, group: int, operands: int, groups: int
+) -> dict[str, str]:
+    """``groups`` that a multiprocessor should have room for: with float32 the 64 bytes that each of
+    768 work-items reads are 49 KB under way, over twice what it takes to hide the memory (see
+    ``reduce.py``); more need fewer registers than there are values."""
     writer, offsets = Writer(dialect), [f"f{k}" for k in range(operands)]
     lines = decode(f"(table + {6 + operands})", "j", offsets, dialect.long, "t")
     functions = {name: writer.function(name, dtype) for name in ("exp", "log", "sqrt")}
     return dialect.words() | functions | {
         "T": dialect.types[dtype.code], "size": str(group), "turn": str(TURN),
+        "shape": dialect.group_shape.format(n=group, groups=groups if dtype.itemsize == 4 else 2),
         "pack": str(pack(dtype)), "aligned": dialect.aligned.format(n=PACK_BYTES),
         "decode": "\n".join("    " + line for line in lines),
     }  # fmt: skip

@@ -16,9 +16,9 @@ GPU rows: the work-items of a group take elements in turn, then fold (``teams.py
 they take 16 bytes at a time, twice before they add, so that enough loads are under way.
 GPU columns: one work-item per output, so that neighbours read neighbouring memory. Dense ones are
 shared by eight work-items, each with every eighth row, which read 16 bytes at a time and four rows
-before they add: a GPU of 3.35 TB/s, whose memory takes some 700 ns, must have 2.3 MB under way, 18 KB
-for each of an H100's 132 multiprocessors. A work-item has 64 bytes under way, so 282 of them do; and
-a sum over the 128 rows of a batch waits for four accesses, not for 32.
+before they add: a GPU of 3.35 TB/s, whose memory takes some 700 ns, must have 2.3 MB under way, 18
+KB for each of an H100's 132 multiprocessors. A work-item has 64 bytes under way, so 282 of them do;
+and a sum over the 128 rows of a batch waits for four accesses, not for 32.
 """
 
 from __future__ import annotations

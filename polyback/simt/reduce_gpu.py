@@ -98,8 +98,8 @@ ${fold}
 )
 TURNS: Final = 2
 
-# Columns that are dense: a work-item makes ``each`` neighbours of every ${tall}-th row, ${turns} rows
-# before they are added; the rows of a group are joined through shared memory, in one order.
+# Columns that are dense: a work-item takes ``each`` neighbours of every ``tall``-th row, ``turns``
+# rows before they are added; what a group's rows make is joined in shared memory, in one order.
 GPU_DENSE_COLUMNS: Final = Template(
     HEAD
     + """\

@@ -219,9 +219,7 @@ class Reducer:
         grain = 512 if self.machine.is_cpu or not columns else 64
         return blocks(blocks(length, splits), grain) * grain if splits > 1 else max(length, 1)
 
-    def _grid(
-        self, kept: Walk, n: int, length: int, columns: bool, wide: int
-    ) -> tuple[int, int]:
+    def _grid(self, kept: Walk, n: int, length: int, columns: bool, wide: int) -> tuple[int, int]:
         """(groups, outputs of each)."""
         if not self.machine.is_cpu:
             return (blocks(n, wide), 1) if columns else (n, 1)

@@ -125,8 +125,7 @@ def reductions(full: bool) -> Iterator[Kernel]:
     for op, made in plain + fused:
         for columns in (False, True):
             for wide in (False, True):
-                for flat in (False, True):
-                    mode = DENSE if flat and not columns else STRIDED
+                for mode, flat in ((STRIDED, False), (STRIDED, True), (DENSE, True)):
                     spec = ReduceSpec(columns, (mode,) * len(made.inputs), wide, flat)
                     frame = Frame(op, made, spec, WORDS, GROUP)
                     yield reduce_gpu.columns(frame) if columns else reduce_gpu.rows(frame)

@@ -93,6 +93,49 @@ def test_columns_and_both_axes(device):
     assert np.abs(got[:, 0] - table.sum(0)).max() < 1e-4
 
 
+@pytest.mark.parametrize("dtype", [d for d in DTYPES if d.is_integer], ids=str)
+def test_dense_columns_of_every_size(device, dtype):
+    """Exact whatever the order: rows that start aligned and not, end inside a pack, few and many,
+    upside down."""
+    rng = np.random.default_rng(4)
+    data = rng.integers(0, 100, 45_000).astype(dtype.numpy)
+    for offset, step, m, n in ((0, 256, 150, 256), (16, 272, 140, 131), (3, 257, 150, 257),
+                               (40_000, -264, 150, 130), (8, 40, 1001, 33)):  # fmt: skip
+        size = step * dtype.itemsize, dtype.itemsize
+        table = np.lib.stride_tricks.as_strided(data[offset:], (m, n), size)
+        x = put(device, data, dtype, View((m, n), (step, 1), offset))
+        for op, want in ((SUM, table.sum(0, dtype=dtype.numpy)), (MAX, table.max(0))):
+            got = reduced(device, op, copy_program(dtype, dtype), [x], (m, n), (0,), dtype)
+            assert (got[0] == want).all(), (op, offset, step, m, n)
+
+
+def test_dense_columns_of_a_program(device):
+    """Operands of several sizes, one that differs by rows, one by nothing, and a number."""
+    m, n = 700, 133
+    rng = np.random.default_rng(5)
+    small, wide = rng.integers(0, 9, (m, n)), rng.integers(0, 9, (m, n))
+    made = program(lambda a, b, c, d: a.cast(int64) * b + c.cast(int64) * d, uint8, int64, float32,
+                   int64)  # fmt: skip
+    rows = np.arange(m) % 5
+    ins = [
+        put(device, small.reshape(-1).astype(np.uint8), uint8, View.contiguous((m, n))),
+        put(device, wide.reshape(-1), int64, View.contiguous((m, n))),
+        put(device, rows.astype(np.float32), float32, View((m, n), (1, 0))),
+        put(device, np.array([7]), int64, View((m, n), (0, 0))),
+    ]
+    got = reduced(device, SUM, made, ins, (m, n), (0,), int64)
+    assert got[0].tolist() == (small * wide + rows[:, None] * 7).sum(0).tolist()
+
+
+def test_dense_columns_keep_the_bound(device):
+    """Equal terms, whose rounding errors point one way, in chunks and in one."""
+    for m, n in ((40_000, 8), (3000, 200)):
+        x = put(device, np.full(m * n, 0.1, np.float32), float32, View.contiguous((m, n)))
+        got = reduced(device, SUM, copy_program(float32, float32), [x], (m, n), (0,), float32)
+        want = m * np.float64(np.float32(0.1))
+        assert (np.abs(got - want) <= (8 + 2 * m**0.5) * 2.0**-24 * want).all()
+
+
 def test_the_last_of_many(device):
     """One true among many falses, wherever it is; a NaN too."""
     n = 40_001
