@@ -16,12 +16,13 @@ from typing import Any, final
 import numpy as np
 
 from polyback import fusion, scalar
+from polyback.composite import Composite
 from polyback.config import config
 from polyback.device import Operand
 from polyback.dtype import DType, bool_, int64
 from polyback.errors import DeviceMismatch, InvalidArgument, OutOfMemory
 from polyback.fusion import PRODUCT, Leaf, Pending
-from polyback.program import Builder, Number, fill_program
+from polyback.program import Builder, Number, Program, fill_program
 from polyback.runtime import Device, Storage, launch, launch_program
 from polyback.scalar import CAST, WHERE, Reduction, Scalar
 from polyback.view import Shape, View, broadcast_shapes
@@ -185,6 +186,25 @@ def _fill(storage: Storage, view: View, dtype: DType, value: Number) -> None:
         launch_program(storage.device, fill_program(dtype), [out], [value])
 
 
+def overwrite(
+    program: Program, outs: Sequence[Array], ins: Sequence[Array | Number], what: str
+) -> None:
+    """Run ``program`` on ``ins`` with its results written to ``outs``, all of one shape. An output
+    may be an input too. Raises DeviceMismatch, or InvalidArgument for a broadcast output."""
+    reads = [x for x in ins if type(x) is Array]
+    device = same_device(what, *outs, *reads)
+    if any(x.view.has_overlap for x in outs):
+        raise InvalidArgument(f"[{what}] cannot write to a broadcast array; copy it first")
+    operands = [x.data if type(x) is Array else x for x in ins]
+    with device.lock:
+        for x in outs:
+            fusion.before_write(x.storage)
+        if outs[0].view.size:
+            launch_program(device, program, [x.data for x in outs], operands)
+        for x in outs:
+            x.storage.version += 1
+
+
 def iota(device: Device, length: int) -> Array:
     """0, 1, ..., length - 1 as int64."""
     result = empty(device, (length,), int64)
@@ -216,7 +236,7 @@ def same_device(what: str, *arrays: Array) -> Device:
     return device
 
 
-def apply(row: Scalar, operands: Sequence[Array | Number], dtype: DType) -> Array:
+def apply(row: Scalar | Composite, operands: Sequence[Array | Number], dtype: DType) -> Array:
     """``row`` on broadcast operands of type ``dtype`` (and numbers, which take it)."""
     wide, first = dtype.compute, None
     args: list[Pending | Leaf | Number] = []
@@ -238,7 +258,9 @@ def apply(row: Scalar, operands: Sequence[Array | Number], dtype: DType) -> Arra
     return _array(node)
 
 
-def _apply_broadcast(row: Scalar, operands: Sequence[Array | Number], dtype: DType) -> Array:
+def _apply_broadcast(
+    row: Scalar | Composite, operands: Sequence[Array | Number], dtype: DType
+) -> Array:
     """:func:`apply` for operands of several shapes, which are brought to one."""
     arrays = [x for x in operands if type(x) is Array]
     same_device(row.name, *arrays)
@@ -263,7 +285,9 @@ def _widened(device: Device, data: Pending | Leaf) -> Pending:
     return _node(device, CAST, [data], data.dtype.compute, view)
 
 
-def _node(device: Device, row: Scalar, args: list[Any], dtype: DType, view: View) -> Pending:
+def _node(
+    device: Device, row: Scalar | Composite, args: list[Any], dtype: DType, view: View
+) -> Pending:
     node = Pending(device, row, args, dtype, view)
     if node.nodes > fusion.MAX_NODES or node.leaves > fusion.MAX_LEAVES:
         stored = [fusion.evaluate(arg) if type(arg) is Pending else arg for arg in args]

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
+from polyback.composite import Composite
 from polyback.device import Operand
 from polyback.dtype import DType
 from polyback.program import Input, Instr, Number, Program, copy_program
@@ -77,7 +78,7 @@ class Pending:
     def __init__(
         self,
         device: Device,
-        row: Scalar,
+        row: Scalar | Composite,
         args: Sequence[Pending | Leaf | Number],
         dtype: DType,
         view: View,
@@ -86,7 +87,7 @@ class Pending:
         self.leaf: Leaf | None = None
         self.owner: weakref.ref[Array] = _NO_ARRAY
         self.readers: list[weakref.ref[Pending]] = []
-        nodes, leaves, me = 1, 0, weakref.ref(self)
+        nodes, leaves, me = row.nodes, 0, weakref.ref(self)
         for arg in args:
             if type(arg) is Leaf:
                 storage = arg.storage
@@ -187,20 +188,28 @@ class _Writer:
 
 def _program(code: list[Any], wanted: list[int]) -> Program:
     inputs: list[Input] = []
-    steps: list[tuple[Scalar, list[int], DType]] = []
+    steps: list[tuple[Scalar, list[int], DType, Number | None]] = []
+    results: list[int] = []  # of each node: an input, or -1 - k for step k
     spot = 0
     while spot < len(code):
         row, dtype = code[spot : spot + 2]
         spot += 2 + row.arity
-        given = code[spot - row.arity : spot]
-        args, number = [], _number_dtype(row, dtype, given, inputs, steps)
-        for k in given:
+        given = [
+            results[-1 - k] if isinstance(k, int) and k < 0 else k
+            for k in code[spot - row.arity : spot]
+        ]
+        args, numbers = [], _number_dtypes(row, dtype, given, inputs, steps)
+        for k, number in zip(given, numbers, strict=True):
             if isinstance(k, int):
                 args.append(k)
                 continue
             args.append(len(inputs))
             inputs.append(Input(number, scalar=True) if k is None else Input(k))
-        steps.append((row, args, dtype))
+        if isinstance(row, Composite):
+            results.append(_inserted(row.program, args, steps))
+        else:
+            steps.append((row, args, dtype, None))
+            results.append(-len(steps))
     first = len(inputs)
 
     def value(k: int) -> int:
@@ -208,24 +217,34 @@ def _program(code: list[Any], wanted: list[int]) -> Program:
 
     return Program(
         tuple(inputs),
-        tuple(Instr(row, tuple(map(value, args)), dtype) for row, args, dtype in steps),
-        tuple(map(value, wanted)),
+        tuple(Instr(row, tuple(map(value, args)), dtype, n) for row, args, dtype, n in steps),
+        tuple(value(results[-1 - k]) for k in wanted),
     ).check()
 
 
-def _number_dtype(
-    row: Scalar, dtype: DType, given: list[Any], inputs: list[Input], steps: list[Any]
-) -> DType:
-    """Numbers take the type of the row's other operands (a WHERE's condition is not one)."""
+def _inserted(program: Program, args: list[int], steps: list[Any]) -> int:
+    """Append the instructions of ``program``, applied to ``args``; returns where its result is."""
+    values = list(args)
+    for instr in program.instrs:
+        steps.append((instr.row, [values[a] for a in instr.args], instr.dtype, instr.value))
+        values.append(-len(steps))
+    return values[program.outputs[0]]
+
+
+def _number_dtypes(
+    row: Scalar | Composite, dtype: DType, given: list[Any], inputs: list[Input], steps: list[Any]
+) -> list[DType]:
+    """What type a number has in each place: that of the row's other operands (a WHERE's condition
+    is not one)."""
+    if isinstance(row, Composite):
+        return [i.dtype for i in row.program.inputs]
     others = [k for k in given if k is not None]
     if row.gives == "same" or not others or others == given:
-        return dtype
+        return [dtype] * len(given)
     last = others[-1]  # of an earlier instruction, or new: no such row has three operands
     if isinstance(last, int):
-        given_type: DType = inputs[last].dtype if last >= 0 else steps[-1 - last][2]
-        return given_type
-    own: DType = last
-    return own
+        last = inputs[last].dtype if last >= 0 else steps[-1 - last][2]
+    return [last] * len(given)
 
 
 def collect(root: Pending) -> tuple[Program, list[Leaf | Number]]:

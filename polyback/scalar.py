@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol, final
+from typing import Any, ClassVar, Final, Literal, Protocol, final
 
 import numpy as np
 
@@ -56,6 +56,7 @@ class Scalar:
     ulp: float = 0.0
     ulp_of: Literal["result", "operands"] = "result"  # what the ULP is measured on
     binary: str = ""  # the Python operator, for documents
+    nodes: ClassVar[int] = 1  # operations that it stands for
 
     def __call__(self, *operands: Any) -> Any:
         for operand in operands:

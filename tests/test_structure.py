@@ -34,7 +34,7 @@ PROTOCOL = {
 }  # fmt: skip
 REGISTRY = {"device_check", "discovery", "plugin", "registry"}
 RUNTIME = {
-    "runtime", "fallback", "host", "fusion", "array", "decompose", "structured", "lookup", "philox",
+    "runtime", "fallback", "host", "composite", "fusion", "array", "decompose", "structured", "lookup", "philox",
     "unroll",
 }  # fmt: skip
 FRONTEND = {"frontend", "interop", "testing"}

@@ -3,15 +3,55 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any, Final, Literal, final
 
 from polyback import scalar
+from polyback.array import Array
 from polyback.errors import InvalidArgument
 from polyback.frontend.checks import check_tensors
+from polyback.frontend.formula import Formula
 from polyback.frontend.functions.elementwise import apply
 from polyback.frontend.functions.exponential import erf, expm1, logaddexp, sigmoid
 from polyback.frontend.functions.trigonometry import tanh
+from polyback.frontend.op import Op, run
 from polyback.frontend.tensor import Tensor
+
+
+@final
+class Activation(Op):
+    """y = f(x); dx = slope(g, x)"""
+
+    def __init__(self, f: Formula, slope: Formula) -> None:
+        self.f, self.slope = f, slope
+
+    @property
+    def name(self) -> str:
+        return self.f.name
+
+    def forward(self, x: Array) -> Array:
+        return self.f.on(x)
+
+    def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
+        result: Tensor = self.slope(g, *operands)
+        return result
+
+    def tangent(self, tangents: Sequence[Tensor | None], y: Any, *operands: Any) -> Tensor:
+        (t,) = tangents
+        assert t is not None
+        return self.gradient(0, t, y, *operands)
+
+    def saves(self, operand: int) -> frozenset[int]:
+        return frozenset({0})
+
+
+def _silu_slope(g: Any, x: Any) -> Any:
+    s = scalar.SIGMOID(x)
+    return g * s + (g * x) * (s * (1.0 - s))
+
+
+SILU: Final = Formula("silu", lambda x: x * scalar.SIGMOID(x), 1)
+SILU_SLOPE: Final = Formula("silu_slope", _silu_slope, 2)
 
 
 def relu(x: Tensor, /) -> Tensor:
@@ -43,7 +83,7 @@ def silu(x: Tensor, /) -> Tensor:
     [0.0]
     """
     check_tensors("silu", x)
-    return x * sigmoid(x)
+    return run(Activation(SILU, SILU_SLOPE), x) if x.dtype.kind == "float" else x * sigmoid(x)
 
 
 def gelu(x: Tensor, /, approximate: Literal["none", "tanh"] = "none") -> Tensor:

@@ -3,26 +3,67 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
+from functools import cache, reduce
 from math import prod
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, Final, final
 
 from polyback import array
 from polyback.array import Array
-from polyback.dtype import DEFAULT_FLOAT, int64
+from polyback.dtype import DEFAULT_FLOAT, DType, int64
 from polyback.errors import InvalidArgument, ShapeError
 from polyback.frontend.autocast import widened
 from polyback.frontend.autograd import is_grad_enabled, no_grad
 from polyback.frontend.checks import check_tensors
+from polyback.frontend.formula import Formula
 from polyback.frontend.functions import broadcast_to, mean, ones, reshape, sqrt, square, sum, zeros
 from polyback.frontend.functions.creation import Where
-from polyback.frontend.functions.elementwise import cast, in_place
+from polyback.frontend.functions.elementwise import cast
 from polyback.frontend.nn.module import Module, Parameter
 from polyback.frontend.op import Op, run
 from polyback.frontend.recompute import is_recomputing
 from polyback.frontend.tensor import Tensor
-from polyback.scalar import ADD, DIVIDE, MULTIPLY, SQRT, SUBTRACT, SUM, Scalar
+from polyback.program import Input, Program, program
+from polyback.scalar import SQRT, SQUARE, SUM
 from polyback.view import Shape
+
+
+def _normal(x: Any, mean: Any, scale: Any) -> Any:
+    return (x - mean) * scale
+
+
+NORMAL: Final = Formula("normal", _normal, 3)
+AFFINE: Final = Formula(
+    "batch_norm", lambda x, mean, scale, weight, bias: _normal(x, mean, scale) * weight + bias, 5
+)
+SPREAD: Final = Formula("spread", lambda x, total, share: SQUARE(x - total * share), 3)
+PRODUCT: Final = Formula("product", lambda g, x, mean, scale: g * _normal(x, mean, scale), 4)
+
+
+def _slope(g: Any, x: Any, mean: Any, scale: Any, dbias: Any, dweight: Any, share: Any) -> Any:
+    return (g - (dbias + _normal(x, mean, scale) * dweight) * share) * scale
+
+
+SLOPE: Final = Formula("slope", _slope, 7)
+AFFINE_SLOPE: Final = Formula("affine_slope", lambda weight, *rest: _slope(*rest) * weight, 8)
+
+
+@cache
+def _figures(dtype: DType, running: DType | None) -> Program:
+    """Sums of elements and of squared distances to mean and scale; and to the running figures."""
+
+    def formula(total: Any, spread: Any, count: Any, eps: Any, *more: Any) -> tuple[Any, ...]:
+        mean, variance = total / count, spread / count
+        results = (mean, 1.0 / SQRT(variance + eps))
+        if running is None:
+            return results
+        *old, share, unbiased = more
+        new = (mean, variance * unbiased)
+        kept = [x.cast(dtype) * (1.0 - share) + share * y for x, y in zip(old, new, strict=True)]
+        return *results, *(x.cast(running) for x in kept)
+
+    number = Input(dtype, scalar=True)
+    tracked = () if running is None else (running, running, number, number)
+    return program(formula, dtype, dtype, number, number, *tracked)
 
 
 @final
@@ -32,36 +73,48 @@ class Normalize(Op):
 
     With ``z = (x - mean) * scale`` and n elements in a channel: ``dbias = sum(g)``, ``dweight =
     sum(g * z)``, ``dx = scale * weight * (g - dbias / n - z * dweight / n)``.
+
+    ``running`` (mean, variance) become ``(1 - share) * running + share * new``, with the unbiased
+    variance.
     """
 
     name = "batch_norm"
 
-    def __init__(self, shape: Shape, axes: tuple[int, ...], eps: float) -> None:
+    def __init__(
+        self, shape: Shape, axes: tuple[int, ...], eps: float,
+        running: tuple[Array, Array] | None = None, share: float = 0.0,
+    ) -> None:  # fmt: skip
         self.shape, self.axes, self.eps = shape, axes, eps
         self.row = tuple(1 if a in self.axes else n for a, n in enumerate(shape))
         self.count = prod(shape[a] for a in self.axes)
-        self.figures: list[Array] = []  # mean, variance and scale, of shape ``row``
+        self.running, self.share = running, share
+        self.figures: list[Array] = []  # mean and scale, of shape ``row``
+        self.spread: Array | None = None  # sums of squared distances to the mean
         self.last: tuple[Tensor, tuple[Tensor, Tensor]] | None = None  # what _sums gave for which g
 
     def forward(self, x: Array, weight: Array | None, bias: Array | None) -> Array:
+        array.same_device(self.name, x, *(a for a in (weight, bias) if a is not None))
         wide = array.cast(x, x.dtype.compute)
-
-        def do(row: Scalar, *operands: Array | float) -> Array:
-            return array.apply(row, operands, wide.dtype)
-
-        def average(values: Array) -> Array:
-            return do(DIVIDE, array.reduce(SUM, values, self.axes), float(self.count))
-
-        mean = average(wide)
-        centred = do(SUBTRACT, wide, mean)
-        variance = average(do(MULTIPLY, centred, centred))
-        scale = do(DIVIDE, 1.0, do(SQRT, do(ADD, variance, self.eps)))
-        self.figures = [mean, variance, scale]
+        total = array.reduce(SUM, wide, self.axes)
+        self.spread = array.reduce(SUM, SPREAD.on(wide, total, 1.0 / self.count), self.axes)
+        self._measure(total, self.spread)
         if weight is None or bias is None:
-            return array.cast(do(MULTIPLY, centred, scale), x.dtype)
+            return array.cast(NORMAL.on(wide, *self.figures), x.dtype)
         weight, bias = (array.cast(a, wide.dtype).reshape(self.row) for a in (weight, bias))
-        y = do(ADD, do(MULTIPLY, do(MULTIPLY, centred, scale), weight), bias)
-        return array.cast(y, x.dtype)
+        return array.cast(AFFINE.on(wide, *self.figures, weight, bias), x.dtype)
+
+    def _measure(self, total: Array, spread: Array) -> None:
+        """Fill ``figures``, and bring the running ones up to date, in one launch."""
+        dtype, count = total.dtype, float(self.count)
+        self.figures = [array.empty(total.device, self.row, dtype) for _ in range(2)]
+        numbers, running, code = [count, self.eps], [], _figures(dtype, None)
+        more: list[Any] = []
+        if self.running is not None:
+            running = [a.reshape(self.row) for a in self.running]
+            more = [*running, self.share, count / (count - 1.0)]
+            code = _figures(dtype, running[0].dtype)
+        ins = [total, spread, *numbers, *more]
+        array.overwrite(code, [*self.figures, *running], ins, self.name)
 
     def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
         x, weight, _ = operands
@@ -70,12 +123,11 @@ class Normalize(Op):
         dbias, dweight = self._sums(g, x)
         if operand:
             return cast(reshape(dbias if operand == 2 else dweight, self.row[1:2]), g.dtype)
-        z, scale = self._normal(x)
-        rest = cast(g, z.dtype) - (dbias + z * dweight) * (1.0 / self.count)
-        slope = rest * scale
-        if weight is not None:
-            slope = slope * reshape(cast(weight, z.dtype), self.row)
-        return cast(slope, g.dtype)
+        x, mean, scale = self._parts(x)
+        given = (cast(g, x.dtype), x, mean, scale, dbias, dweight, 1.0 / self.count)
+        if weight is None:
+            return cast(SLOPE(*given), g.dtype)
+        return cast(AFFINE_SLOPE(reshape(cast(weight, x.dtype), self.row), *given), g.dtype)
 
     def _sums(self, g: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """dbias and dweight: made once for the gradients of all operands, unless these are to be
@@ -85,22 +137,21 @@ class Normalize(Op):
         wide = cast(g, x.dtype.compute)
         sums = (
             sum(wide, axis=self.axes, keepdims=True),
-            sum(wide * self._normal(x)[0], axis=self.axes, keepdims=True),
+            sum(PRODUCT(wide, *self._parts(x)), axis=self.axes, keepdims=True),
         )
         self.last = None if is_grad_enabled() else (g, sums)
         return sums
 
-    def _normal(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """z and scale: from the figures of the forward pass, or, where gradients are being
-        differentiated, from x itself."""
+    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """x, mean and scale: the figures of the forward pass, or, where gradients are being
+        differentiated, made from x itself."""
         wide = cast(x, x.dtype.compute)
         if is_grad_enabled() and x.requires_grad:
-            centred = wide - mean(wide, axis=self.axes, keepdims=True)
-            variance = mean(square(centred), axis=self.axes, keepdims=True)
-            scale = 1.0 / sqrt(variance + self.eps)
-            return centred * scale, scale
-        average, _, scale = (Tensor(a) for a in self.figures)
-        return (wide - average) * scale, scale
+            average = mean(wide, axis=self.axes, keepdims=True)
+            variance = mean(square(wide - average), axis=self.axes, keepdims=True)
+            return wide, average, 1.0 / sqrt(variance + self.eps)
+        average, scale = (Tensor(a) for a in self.figures)
+        return wide, average, scale
 
     def tangent(self, tangents: Sequence[Tensor | None], y: Any, *operands: Any) -> Tensor:
         x, weight, _ = operands
@@ -109,13 +160,16 @@ class Normalize(Op):
         if dx is not None:  # the map of dx is its own transpose
             parts.append(self.gradient(0, dx, None, x, weight, None))
         if dweight is not None:
-            parts.append(self._normal(x)[0] * reshape(dweight, self.row))
+            parts.append(NORMAL(*self._parts(x)) * reshape(dweight, self.row))
         if dbias is not None:
             parts.append(broadcast_to(reshape(dbias, self.row), self.shape))
         return reduce(lambda a, b: a + b, parts)
 
     def saves(self, operand: int) -> frozenset[int]:
-        return (frozenset({0, 1}), frozenset({0}), frozenset[int]())[operand]
+        return _SAVES[operand]
+
+
+_SAVES: Final = (frozenset({0, 1}), frozenset({0}), frozenset[int]())
 
 
 class BatchNorm(Module):
@@ -186,22 +240,31 @@ class BatchNorm(Module):
                 f"[{type(self).__name__}] got {x.shape} in training; want more than one value per "
                 f"channel{': drop the last batch (drop_last=True), or call eval()' * self.together}"
             )
-        weight, bias, op = self.weight, self.bias, Normalize(x.shape, axes, self.eps)
+        weight, bias = self.weight, self.bias
         joins = weight is not None and bias is not None and weight.dtype is bias.dtype is x.dtype
-        joins = joins and self.together
-        y = run(op, x, weight, bias) if joins else self._affine(run(op, x, None, None), row)
-        if self.training and self.track_running_stats and not is_recomputing():
-            average, variance = (Tensor(a) for a in op.figures[:2])
-            with no_grad():
-                self._track(average, variance * (count / (count - 1)))
-        return y
+        op = Normalize(x.shape, axes, self.eps, *self._tracked())
+        if joins and self.together:
+            return run(op, x, weight, bias)
+        y = run(op, x, None, None)
+        self._track(op)
+        return self._affine(y, row)
 
-    def _track(self, average: Tensor, variance: Tensor) -> None:
-        self.num_batches_tracked += 1
+    def _counts(self) -> bool:
+        """Does a batch enter the running figures now?"""
+        return self.training and self.track_running_stats and not is_recomputing()
+
+    def _track(self, op: Normalize) -> None:
+        """What is left to do for the running figures after the batch: nothing."""
+
+    def _tracked(self) -> tuple[tuple[Array, Array] | None, float]:
+        """The running figures, where this batch is to enter them, and its share in them."""
+        if not self._counts():
+            return None, 0.0
+        with no_grad():
+            self.num_batches_tracked += 1
         m = self.momentum
         share = 1.0 / int(self.num_batches_tracked) if m is None else m
-        for running, new in ((self.running_mean, average), (self.running_var, variance)):
-            in_place(running, (1.0 - share) * running + share * reshape(new, running.shape))
+        return (self.running_mean.array, self.running_var.array), share
 
     def extra_repr(self) -> str:
         tracks = self.track_running_stats

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, final
 
+from polyback.array import Array
 from polyback.errors import ShapeError
+from polyback.frontend.autograd import no_grad
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions import expand_dims, mean, squeeze
 from polyback.frontend.functions.creation import Where
 from polyback.frontend.functions.elementwise import in_place
-from polyback.frontend.nn.batch_norm import BatchNorm
+from polyback.frontend.nn.batch_norm import BatchNorm, Normalize
 from polyback.frontend.tensor import Tensor
 
 
@@ -47,11 +49,19 @@ class InstanceNorm(BatchNorm):
             return super().forward(x)
         return squeeze(super().forward(expand_dims(x, 0)), 0)
 
-    def _track(self, average: Tensor, variance: Tensor) -> None:
+    def _tracked(self) -> tuple[tuple[Array, Array] | None, float]:
+        return None, 0.0  # :meth:`_track` averages over the images first
+
+    def _track(self, op: Normalize) -> None:
+        if not self._counts():
+            return
+        assert op.spread is not None
         share = self.momentum or 0.0  # as PyTorch: None keeps what there is
-        for running, new in ((self.running_mean, average), (self.running_var, variance)):
-            rest = tuple(a for a in range(new.ndim) if a != 1)
-            in_place(running, (1.0 - share) * running + share * mean(new, axis=rest))
+        with no_grad():
+            average, variance = Tensor(op.figures[0]), Tensor(op.spread) * (1.0 / (op.count - 1))
+            for running, new in ((self.running_mean, average), (self.running_var, variance)):
+                rest = tuple(a for a in range(new.ndim) if a != 1)
+                in_place(running, (1.0 - share) * running + share * mean(new, axis=rest))
 
 
 @final
