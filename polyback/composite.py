@@ -22,7 +22,7 @@ class Composite:
     def __init__(self, name: str, program: Program) -> None:
         (_,) = program.outputs
         self.name, self.program, self.arity = name, program, len(program.inputs)
-        self.nodes = len(program.instrs)
+        self.nodes = sum(i.row.arity > 0 for i in program.instrs)
         self.ulp = max((i.row.ulp for i in program.instrs), default=0.0)
 
     def result_dtype(self, dtype: DType) -> DType:

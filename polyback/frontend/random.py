@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, final
 
+import numpy as np
+
 from polyback import array
 from polyback.array import Array
 from polyback.dtype import DEFAULT_FLOAT, DType, dtype_of, float32, float64, int64, uint64
@@ -159,8 +161,12 @@ class Generator:
         """bool, True with probability ``p`` (in steps of 2**-24)."""
         if not 0.0 <= p <= 1.0:
             raise InvalidArgument(f"[bernoulli] p={p}; want 0 to 1")
-        result: Tensor = self.uniform(shape, device=device) < p
-        return result
+        sizes = _sizes(shape, "bernoulli")
+        below = math.ceil(float(np.float32(p)) * 2.0**24)  # of all 24-bit numbers
+        with no_grad():
+            bits = Tensor(self._words(math.prod(sizes), device))
+            result: Tensor = (reshape(bits, sizes) >> 8) < below
+            return result
 
 
 def _sizes(shape: int | Sequence[int], op: str) -> Shape:

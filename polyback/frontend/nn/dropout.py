@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Sequence
+from typing import Any, Final, final
 
+from polyback.array import Array
 from polyback.errors import InvalidArgument, ShapeError
 from polyback.frontend.checks import check_tensors
+from polyback.frontend.formula import Formula
 from polyback.frontend.functions import where
 from polyback.frontend.nn.module import Module
+from polyback.frontend.op import Op, run
 from polyback.frontend.random import Generator, default_generator
 from polyback.frontend.tensor import Tensor
+from polyback.scalar import WHERE
 from polyback.view import Shape
 
 
@@ -73,7 +78,34 @@ def _drop(
         return x
     keep = 1.0 - p
     mask = (generator or default_generator()).bernoulli(keep, shape, device=x.device)
-    return where(mask, x * (1.0 / keep if keep else 0.0), 0.0)
+    factor = 1.0 / keep if keep else 0.0
+    if x.dtype.kind != "float":
+        return where(mask, x * factor, 0.0)
+    return run(Drop(factor), x, mask)
+
+
+KEPT: Final = Formula("dropout", lambda x, mask, k: WHERE(mask, x * k, 0.0), 3, frozenset({1}))
+
+
+@final
+class Drop(Op):
+    """y = k x where the mask says so, else 0; dx is the same of g"""
+
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def forward(self, x: Array, mask: Array) -> Array:
+        return KEPT.on(x, mask, self.factor)
+
+    def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
+        result: Tensor = KEPT(g, operands[1], self.factor)
+        return result
+
+    def tangent(self, tangents: Sequence[Tensor | None], y: Any, *operands: Any) -> Tensor:
+        return run(self, tangents[0], operands[1])
+
+    def saves(self, operand: int) -> frozenset[int]:
+        return frozenset({1})
 
 
 def _check(p: float, what: str) -> None:

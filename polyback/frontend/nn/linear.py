@@ -10,6 +10,7 @@ from polyback import array
 from polyback.array import Array
 from polyback.errors import InvalidArgument, ShapeError
 from polyback.frontend.autocast import lowered
+from polyback.frontend.autograd import is_grad_enabled
 from polyback.frontend.checks import check_tensors
 from polyback.frontend.functions import (
     broadcast_to,
@@ -46,9 +47,14 @@ class Affine(Op):
 
     def gradient(self, operand: int, g: Tensor, y: Any, *operands: Any) -> Tensor:
         x, weight, _ = operands
+        if operand == 2:
+            return g
+        if is_grad_enabled() or g.dtype.kind == "complex":
+            return matmul(g, conj(weight)) if operand == 0 else matmul(transpose(g), conj(x))
         if operand == 0:
-            return matmul(g, conj(weight))
-        return g if operand == 2 else matmul(transpose(g), conj(x))
+            return Tensor(array.matmul(g.array, weight.array))
+        across = g.array.with_view(g.array.view.permute((1, 0)))
+        return Tensor(array.matmul(across, x.array))
 
     def tangent(self, tangents: Sequence[Tensor | None], y: Any, *operands: Any) -> Tensor:
         (x, weight, _), (dx, dweight, dbias) = operands, tangents

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, final
 
-from polyback.dtype import int64
-from polyback.errors import DTypeError, IndexOutOfBounds, InvalidArgument, ShapeError
+from polyback.errors import DTypeError, InvalidArgument, ShapeError
 from polyback.frontend import functions as f
 from polyback.frontend.checks import check_tensors
+from polyback.frontend.nn.labels import Labels
 from polyback.frontend.nn.loss import ReducedLoss, Reduction, check_reduction, keep_weights, reduced
 from polyback.frontend.tensor import Tensor
 
@@ -40,11 +41,11 @@ def cross_entropy(
     check_reduction(reduction, "cross_entropy")
     _check_smoothing(label_smoothing, "cross_entropy")
     axis = _class_axis(input, target, weight, "cross_entropy")
-    logs = f.log_softmax(input, axis=axis)
     if target.dtype.is_integer:
-        return _of_labels(
-            logs, target, axis, weight, ignore_index, reduction, label_smoothing, "cross_entropy"
-        )
+        labels = Labels.of(input, target, axis, ignore_index, "cross_entropy")
+        logs = f.log_softmax(input, axis=axis)
+        return _of_labels(logs, labels, weight, reduction, label_smoothing)
+    logs = f.log_softmax(input, axis=axis)
     return _of_probabilities(logs, target, axis, weight, reduction, label_smoothing)
 
 
@@ -68,7 +69,8 @@ def nll_loss(
     axis = _class_axis(input, target, weight, "nll_loss")
     if not target.dtype.is_integer:
         raise DTypeError(f"[nll_loss] the labels are {target.dtype}; want integer class numbers")
-    return _of_labels(input, target, axis, weight, ignore_index, reduction, 0.0, "nll_loss")
+    labels = Labels.of(input, target, axis, ignore_index, "nll_loss")
+    return _of_labels(input, labels, weight, reduction, 0.0)
 
 
 def _check_smoothing(label_smoothing: float, what: str) -> None:
@@ -94,54 +96,24 @@ def _along(x: Tensor, axis: int, ndim: int) -> Tensor:
 
 
 def _of_labels(
-    logs: Tensor,
-    labels: Tensor,
-    axis: int,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: Reduction,
-    smoothing: float,
-    what: str,
+    logs: Tensor, labels: Labels, weight: Tensor | None, reduction: Reduction, smoothing: float
 ) -> Tensor:
-    classes = logs.shape[axis]
-    labels = f.astype(labels, int64, copy=False)
-    counted = _checked_labels(logs, labels, axis, ignore_index, what)
-    spots = f.arange(classes, device=labels.device)
-    hit = f.expand_dims(labels, axis) == _along(spots, axis, logs.ndim)
-    wide = logs.dtype.compute  # sums of many terms are no half types
-    scale = f.astype(counted, wide)
+    whole = reduction != "none"
+    others = smoothing / max(logs.shape[labels.axis], 1)
+    size, factors = labels.counted, (-(1.0 - smoothing + others), -others)
     if weight is not None:
-        column = _along(weight, axis, logs.ndim)
-        scale = scale * f.sum(f.where(hit, column, 0.0), axis=axis)
-        logs = logs * column
-    loss = -f.sum(f.where(hit, logs, 0.0), axis=axis)
-    if smoothing:
-        even = -f.sum(logs, axis=axis) * (smoothing / max(classes, 1))
-        loss = (1.0 - smoothing) * loss + even
-    loss = f.where(counted, loss, 0.0)
-    if reduction == "mean":
-        return f.astype(f.sum(f.astype(loss, wide)) / f.sum(scale), loss.dtype)
-    return reduced(loss, reduction)
-
-
-def _checked_labels(
-    logs: Tensor, labels: Tensor, axis: int, ignore_index: int, what: str
-) -> Tensor:
-    """Which labels count, as bool."""
-    classes = logs.shape[axis]
-    want = (*logs.shape[:axis], *logs.shape[axis + 1 :])
-    if labels.shape != want:
-        raise ShapeError(
-            f"[{what}] scores of {logs.shape} with labels of {labels.shape}; want labels of {want}"
-        )
-    counted = labels != ignore_index
-    if f.any(((labels < 0) | (labels >= classes)) & counted).item():
-        wrong = labels.numpy()[counted.numpy()]
-        low, high = int(wrong.min()), int(wrong.max())
-        raise IndexOutOfBounds(
-            f"[{what}] label {low if low < 0 else high} is no class; want 0 to {classes - 1}"
-        )
-    return counted
+        column = _along(weight, labels.axis, logs.ndim)
+        loss = labels.total(logs * column, factors, whole)
+        if reduction != "mean":
+            return loss
+        wide = logs.dtype.compute  # sums of many terms are no half types
+        scale = labels.total(f.broadcast_to(f.astype(column, wide), logs.shape), (1.0, 0.0), True)
+        return f.astype(f.astype(loss, wide) / scale, loss.dtype)
+    if reduction != "mean":
+        return labels.total(logs, factors, whole)
+    if not size:
+        return labels.total(logs, factors, whole) * math.nan
+    return labels.total(logs, (factors[0] / size, factors[1] / size), whole)
 
 
 def _of_probabilities(
