@@ -34,8 +34,8 @@ PROTOCOL = {
 }  # fmt: skip
 REGISTRY = {"device_check", "discovery", "plugin", "registry"}
 RUNTIME = {
-    "runtime", "fallback", "host", "composite", "fusion", "array", "decompose", "structured", "lookup", "philox",
-    "unroll",
+    "runtime", "fallback", "host", "composite", "fusion", "array", "decompose", "structured",
+    "lookup", "philox", "unroll",
 }  # fmt: skip
 FRONTEND = {"frontend", "interop", "testing"}
 TOOLS = {"cli", "doctor", "__main__", "__init__"}
