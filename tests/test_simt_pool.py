@@ -39,6 +39,16 @@ def test_sizes_are_rounded_by_a_quarter_at_most():
     for n in [*range(257, 5000), 2**20 - 1, 2**20, 2**20 + 1, 10**9]:
         assert n <= rounded(n) <= n + max(255, n // 4)
         assert rounded(rounded(n)) == rounded(n)
+    assert rounded(2**31 + 1) <= 2**31 + 2**24
+
+
+def test_all_that_the_device_gives_at_once_can_be_had():
+    device = FakeDevice(1 << 20)
+    pool = made(device, largest=900_001)
+    pool.allocate(900_001)
+    assert list(device.held.values()) == [900_001]
+    with pytest.raises(OutOfMemory):
+        pool.allocate(900_002)
 
 
 def test_freed_memory_is_handed_out_again():

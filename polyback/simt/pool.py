@@ -17,6 +17,7 @@ from polyback.errors import InvalidArgument, OutOfMemory
 from polyback.features import MemoryStats
 
 LEAST: Final = 256  # bytes
+MOST_STEP: Final = 1 << 24
 
 
 @final
@@ -58,6 +59,8 @@ class Pool:
         """Memory of at least ``nbytes``, handed out again if there is some of that size: that of
         the same home first, which needs no waiting."""
         room = rounded(nbytes)
+        if room > self._largest >= nbytes:
+            room = self._largest
         with self._lock:
             self._sort_in()
             block = self._again(room, home)
@@ -166,8 +169,9 @@ class Pool:
 
 
 def rounded(nbytes: int) -> int:
-    """Bytes taken from the device: at most a quarter more, so that freed memory fits again."""
+    """Bytes taken from the device: at most a quarter more, so that freed memory fits again, and
+    little more of large ones: 2 GiB and a byte must not need 2.5."""
     if nbytes <= LEAST:
         return LEAST
-    step = 1 << max(8, (nbytes - 1).bit_length() - 3)
+    step = min(MOST_STEP, 1 << max(8, (nbytes - 1).bit_length() - 3))
     return -(-nbytes // step) * step

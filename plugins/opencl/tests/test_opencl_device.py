@@ -34,6 +34,11 @@ def test_compile_error_has_source_and_log():
         device._driver.compile(wrong)
     assert "nonsense" in caught.value.log
     assert caught.value.source == wrong.source
+    absent = Kernel("absent", "kernel void there(global int *p) { p[0] = 1; }\n"
+                    "// absent(global int *p) {", ("*",))  # fmt: skip
+    with pytest.raises(CompileError) as caught:
+        device._driver.compile(absent)
+    assert caught.value.source == absent.source
     x = put(device, np.arange(5, dtype=np.float32))  # the device goes on working
     assert get(device, x).tolist() == [0, 1, 2, 3, 4]
     device.close()

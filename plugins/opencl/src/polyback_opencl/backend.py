@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 INSTALL = (
     "pip install 'polyback-opencl[pocl]' runs on the CPU; for a GPU install its vendor's driver"
 )
-POCL_FIX = "PoCL needs a folder to write to: set POCL_CACHE_DIR to one"
+POCL_FIX = (
+    "PoCL needs a folder to write to: set POCL_CACHE_DIR to one; "
+    "POCL_DEVICES, where it is set, must name a device of PoCL's"
+)
 
 
 @final

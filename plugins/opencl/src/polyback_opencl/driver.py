@@ -244,7 +244,10 @@ class OpenclDriver(PooledDriver):
         program = self._programs.get(kernel.source)
         if program is None:
             program = self._programs[kernel.source] = self._build(kernel.source)
-        compiled = cl.Kernel(program, kernel.name)
+        try:
+            compiled = cl.Kernel(program, kernel.name)
+        except cl.Error as error:  # such as INVALID_KERNEL_NAME from a damaged cache of PoCL
+            raise self._broken(str(error), kernel.source) from error
         compiled.set_scalar_arg_dtypes(
             [None if code == "*" else dtype_of(code).numpy.newbyteorder("=") if code not in _BITS
              else np.dtype(_BITS[code]) for code in kernel.arguments]
@@ -284,10 +287,11 @@ class OpenclDriver(PooledDriver):
             return _built(program, self._options)
         except cl.Error as error:
             log = "\n".join(text for _, text in _logs(program)) or str(error)
-            raise CompileError(
-                f"[opencl] a kernel does not compile on {self.device.name}: {log[:2000]}",
-                log=log, source=source,
-            ) from error  # fmt: skip
+            raise self._broken(log, source) from error
+
+    def _broken(self, log: str, source: str) -> CompileError:
+        text = f"[opencl] a kernel does not compile on {self.device.name}: {log[:2000]}"
+        return CompileError(text, log=log, source=source)
 
     def launch(self, compiled: Any, groups: Triple, arguments: Sequence[Any]) -> None:
         """Queue it and return."""
