@@ -208,7 +208,7 @@ static void run_matrix(const product *all, int64_t index)
         return;
     if (status == 0 && run_turned(p))
         return;
-    int thin = p->row_tiles <= 2 || p->n <= p->kernel->nr;
+    int thin = p->row_tiles <= 2 || p->n <= p->kernel->nr || pb_gemm_is_swept(p);
     if (status < 0 || thin || p->m * p->n * p->k <= DIRECT_TERMS || pb_gemm_run_packed(p) < 0)
         pb_gemm_run_direct(p); /* also when memory is short: it needs one panel at most */
 }

@@ -1,26 +1,25 @@
 /* Direct path of the matrix product: small or thin products, and the fallback when memory is short.
  *
  * A is always read in place.  B is read in place when its rows are contiguous, else each task
- * copies the panels it needs, one inner block at a time. */
+ * copies the panels it needs, one inner block at a time.  Where B is far away and read by few row
+ * tiles, inner blocks are short, so that B is swept over by whole rows. */
 #include "gemm_product.h"
 #include "memory.h"
 #include "pool.h"
 
 enum {
     FAR_BYTES = 1 << 20,     /* B beyond this is not expected in L2 */
+    SWEPT_ROWS = 64,         /* rows of B in a sweep: 32 and 128 are as fast, 384 takes 1.3 times as long */
+    SWEPT_COLUMNS = 512,     /* of a task: two pages of each row at a time */
     SCRATCH_BYTES = 16 << 10 /* copies of B kept on the stack: no allocation up to 32 x 128 f32 */
 };
 
-/* B in place, or copied because its rows are not contiguous, because a padded tail is needed, or
- * because it is read once and from far away: a panel read in place takes 64-128 bytes of each row,
- * which costs a DRAM page and a TLB entry per row (2.5 times slower than sweeping whole rows). */
+/* B in place, or copied because its rows are not contiguous or because a padded tail is needed. */
 enum { IN_PLACE, TAIL_COPIED, COPIED };
 
 static int use_of_b(const product *p)
 {
-    int64_t row_bytes = (p->b_row < 0 ? -p->b_row : p->b_row) * p->size;
-    int far = p->row_tiles <= 2 && row_bytes >= 4096 && p->k * row_bytes > FAR_BYTES;
-    if (p->b_col != 1 || far)
+    if (p->b_col != 1)
         return COPIED;
     return p->n % p->kernel->nr && !p->kernel->masked ? TAIL_COPIED : IN_PLACE;
 }
@@ -96,11 +95,24 @@ static void direct_task(void *context, int64_t index)
         pb_free(scratch);
 }
 
+/* A panel takes 64-128 bytes of each row of B: over all k that costs a page and a TLB entry per row, and
+ * nothing fetches ahead.  A few rows at a time, the next panel is what follows in memory. */
+int pb_gemm_is_swept(const product *p)
+{
+    return p->row_tiles <= SWEPT_TILES && p->b_col == 1 && p->k > SWEPT_ROWS &&
+           p->k * p->n * p->size > FAR_BYTES;
+}
+
 void pb_gemm_run_direct(product *p)
 {
-    int64_t width = smaller(p->n, p->kernel->nb), terms_per_tile;
     p->columns_per_task = p->kernel->nb;
-    terms_per_tile = larger(1, p->m / p->row_tiles * width * p->k);
+    if (pb_gemm_is_swept(p)) {
+        p->kc = larger(SWEPT_ROWS, p->k / 128); /* a rounding for each */
+        p->chunk = pb_gemm_chain(p->kc, p->k, divide_up(p->k, p->kc) - 1);
+        p->columns_per_task = SWEPT_COLUMNS;
+    }
+    int64_t width = smaller(p->n, p->columns_per_task);
+    int64_t terms_per_tile = larger(1, p->m / p->row_tiles * width * p->k);
     p->tiles_per_task = smaller(p->row_tiles, divide_up(TASK_TERMS, terms_per_tile));
     p->row_tasks = divide_up(p->row_tiles, p->tiles_per_task);
     int64_t tasks = p->row_tasks * divide_up(p->n, p->columns_per_task);

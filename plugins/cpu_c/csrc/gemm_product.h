@@ -9,6 +9,7 @@
 enum {
     PARALLEL_TERMS = 1 << 20, /* m n k below this (14 us on one core): not worth waking a thread */
     TASK_TERMS = 1 << 18,     /* smallest useful task, about 4 us */
+    SWEPT_TILES = 4,          /* most row tiles of a product that sweeps over B */
 };
 
 typedef struct product {
@@ -62,6 +63,7 @@ void pb_gemm_copy(int64_t size, int64_t rows, int64_t columns, const char *from,
 /* Runs one tile at c; C that the kernel cannot address goes through a buffer of one tile. */
 void pb_gemm_run_tile(const product *p, pb_gemm_tile *tile, char *c);
 
+int pb_gemm_is_swept(const product *p); /* few rows of A, a large B: nothing to gain from panels */
 void pb_gemm_run_direct(product *p);
 int pb_gemm_run_packed(product *p); /* 0, or -1 without having touched C */
 

@@ -193,3 +193,23 @@ def test_a_few_rows_times_a_transpose(isa, threads):
             out = put_strided(device, np.zeros((m, n), dtype), order, step)
             device.matmul(out, put(device, a), put_strided(device, b, (1, 0), 1))
             np.testing.assert_array_equal(get(device, out), want)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(
+    ("dtype", "m", "k", "n"),
+    [("f4", 16, 1024, 1024), ("f4", 33, 700, 1501), ("f4", 3, 20_000, 40), ("f8", 9, 300, 1003)],
+)
+def test_few_rows_times_a_large_matrix(isa, dtype, m, k, n):
+    """Swept over: the bound of a sum holds for terms that a long chain would lose."""
+    rng = np.random.default_rng(12)
+    a, b = rng.standard_normal((m, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+    u = np.finfo(dtype).eps / 2
+    a[0], b[:, 0] = u, 1
+    a[0, 0] = 1  # each of the others is lost if it is added alone
+    wide = np.longdouble if dtype == "f8" else np.float64
+    want, size = a.astype(wide) @ b.astype(wide), abs(a).astype(wide) @ abs(b).astype(wide)
+    first, *others = (product(open_device(isa=isa, threads=t), a, b) for t in (1, 3))
+    assert (abs(first - want) <= sum_bound(k) * u * size).all()
+    for other in others:
+        np.testing.assert_array_equal(first, other)
