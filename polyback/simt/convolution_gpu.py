@@ -3,8 +3,11 @@
 A group of 256 work-items makes ROWS x COLUMNS results, each work-item EACH of them in registers,
 from slices of DEPTH terms in shared memory. While it computes with one slice it loads the next one
 into registers. The offsets, row and column of a slice's terms, and once those of the tile's
-columns, are taken apart into shared memory; an element of b is then two additions and two tests
-away. Sums of ``chain`` slices are added up, so that additions in a row are few.
+columns, are taken apart into shared memory; an element of b is then one access of 16 bytes, three
+additions and two tests away. Whether neighbouring work-items take neighbouring terms or columns is
+written into the kernel, and with it what all elements of a work-item share: of the instructions of
+a slice nvcc makes seven in ten multiply-adds so, and not four. Sums of ``chain`` slices are added
+up, so that additions in a row are few.
 
 Where groups have few lines (depthwise convolution), tiles would be nearly empty: there a work-item
 makes one result by itself.
@@ -24,10 +27,10 @@ EACH: Final = (4, 8)  # rows and columns of a work-item
 GROUP: Final = ROWS // EACH[0] * COLUMNS // EACH[1]
 
 # The table: groups, m, n, k (sizes); terms of a part; terms of a chain; height and width of b;
-# strides: a's group and line, b's group, c's group, line and part; flags: a and b are loaded along
-# k; first row and column; the least and the most that k adds to the row, and to the column; then
-# for k and for n 15 numbers each: three sizes, and along the three indexes the steps of a and b (b
-# and c), the row and the column.
+# strides: a's group and line, b's group, c's group, line and part; flags, which select the kernel:
+# a and b are loaded along k; first row and column; the least and the most that k adds to the row,
+# and to the column; then for k and for n 15 numbers each: three sizes, and along the three indexes
+# the steps of a and b (b and c), the row and the column.
 HEAD: Final = """\
 ${header}
 ${function}void pb_place(${words} dims, ${index} at, ${index} *one, ${index} *two, int *row,
@@ -46,6 +49,7 @@ ${function}void pb_place(${words} dims, ${index} at, ${index} *one, ${index} *tw
 TILE: Final = Template(
     HEAD
     + """\
+typedef struct ${aligned} { ${index} at; int row, column; } pb_spot;
 // A sum over the terms that are inside of the image alone, if some are not: outside of it there is
 // nothing, not even beside an infinity.
 ${outlined}${T} pb_again(${T} sum, ${source} a, ${source} b, int row, int column, ${index} k,
@@ -70,8 +74,8 @@ ${kernel} ${shape}convolution(${source} a, ${long} oa, ${source} b, ${long} ob, 
 {
     ${shared}${aligned} ${T} at[${depth}][${rows} + 4];
     ${shared}${aligned} ${T} bt[${depth}][${columns} + 4];
-    ${shared}${index} k_a[${depth}], k_b[${depth}], n_b[${columns}], n_c[${columns}];
-    ${shared}int k_row[${depth}], k_column[${depth}], n_row[${columns}], n_column[${columns}];
+    ${shared}pb_spot terms[${depth}], spots[${columns}];
+    ${shared}${index} k_a[${depth}], n_c[${columns}];
     int id = ${local_id}, x = id % ${across}, y = id / ${across};
     ${index} m = (${index})table[1], n = (${index})table[2], a_line = (${index})table[9];
     ${index} tiles = (n + ${columns} - 1) / ${columns}, group = (${index})${group} / tiles;
@@ -81,20 +85,20 @@ ${kernel} ${shape}convolution(${source} a, ${long} oa, ${source} b, ${long} ob, 
     ${index} stop = min((${index})table[3], begin + (${index})table[4]);
     int chain = max(1, (int)table[5] / ${depth}), slices = 0;
     int height = (int)table[6], width = (int)table[7];
-    bool a_along = table[14] != 0, b_along = table[15] != 0;
+    const bool a_along = ${a_along}, b_along = ${b_along};
     a += oa + group * table[8];
     b += ob + group * table[10];
     c += oc + group * table[11] + ${group_z} * table[13];
     ${words} k_dims = table + 22;
     ${words} n_dims = table + 37;
     for (int e = id; e < ${columns}; e += ${size}) {
-        ${index} one, two;
-        int row, column;
-        pb_place(n_dims, min(j0 + e, n - 1), &one, &two, &row, &column);
-        n_b[e] = one;
-        n_c[e] = two;
-        n_row[e] = j0 + e < n ? row + (int)table[16] : ${nowhere};
-        n_column[e] = column + (int)table[17];
+        ${index} to;
+        pb_spot spot;
+        pb_place(n_dims, min(j0 + e, n - 1), &spot.at, &to, &spot.row, &spot.column);
+        spot.row = j0 + e < n ? spot.row + (int)table[16] : ${nowhere};
+        spot.column += (int)table[17];
+        spots[e] = spot;
+        n_c[e] = to;
     }
     ${T} total[${each_m}][${each_n}], sum[${each_m}][${each_n}];
     ${T} a_next[${a_loads}], b_next[${b_loads}];
@@ -118,13 +122,12 @@ ${kernel} ${shape}convolution(${source} a, ${long} oa, ${source} b, ${long} ob, 
         }
         ${index} next = k0 + ${depth};
         if (id < ${depth} && next < stop) {
-            ${index} one, two;
-            int row, column;
-            pb_place(k_dims, min(next + id, stop - 1), &one, &two, &row, &column);
-            k_a[id] = one;
-            k_b[id] = two;
-            k_row[id] = next + id < stop ? row : ${nowhere};
-            k_column[id] = column;
+            ${index} of_a;
+            pb_spot term;
+            pb_place(k_dims, min(next + id, stop - 1), &of_a, &term.at, &term.row, &term.column);
+            if (next + id >= stop) term.row = ${nowhere};
+            terms[id] = term;
+            k_a[id] = of_a;
         }
         ${barrier}
         if (next < stop) {
@@ -134,13 +137,17 @@ ${kernel} ${shape}convolution(${source} a, ${long} oa, ${source} b, ${long} ob, 
                 ${index} i = i0 + (a_along ? p / ${depth} : p % ${rows});
                 a_next[e] = i < m && next + k < stop ? a[k_a[k] + i * a_line] : 0;
             }
+            pb_spot one, other;  // a work-item's elements have the term in common, or the column
+            if (b_along) one = terms[id % ${depth}];
+            else one = spots[id % ${columns}];
             ${unroll}
             for (int e = 0; e < ${b_loads}; e++) {
-                int p = id + e * ${size}, k = b_along ? p % ${depth} : p / ${columns};
-                int j = b_along ? p / ${depth} : p % ${columns};
-                bool inside = (${unsigned})(k_row[k] + n_row[j]) < (${unsigned})height
-                    && (${unsigned})(k_column[k] + n_column[j]) < (${unsigned})width;
-                b_next[e] = inside ? b[k_b[k] + n_b[j]] : 0;
+                int p = id + e * ${size};
+                if (b_along) other = spots[p / ${depth}];
+                else other = terms[p / ${columns}];
+                bool inside = (${unsigned})(one.row + other.row) < (${unsigned})height
+                    && (${unsigned})(one.column + other.column) < (${unsigned})width;
+                b_next[e] = inside ? b[one.at + other.at] : 0;
             }
         }
         if (k0 < begin) continue;
@@ -174,8 +181,8 @@ ${kernel} ${shape}convolution(${source} a, ${long} oa, ${source} b, ${long} ob, 
             if (line >= m || j0 + e >= n) continue;
             ${T} result = total[i][j] + sum[i][j];
             if (!(result - result == 0))  // not finite
-                result = pb_again(result, a + line * a_line, b + n_b[e], n_row[e], n_column[e],
-                    begin, stop, table);
+                result = pb_again(result, a + line * a_line, b + spots[e].at, spots[e].row,
+                    spots[e].column, begin, stop, table);
             c[n_c[e] + line * table[12]] = result;
         }
 }
@@ -228,9 +235,11 @@ ${kernel} direct(${source} a, ${long} oa, ${source} b, ${long} ob, ${target} c, 
 )
 
 
-def tile_kernel(dtype: DType, wide: bool, dialect: Dialect) -> Kernel:
-    """Tiles of the product."""
-    source = TILE.substitute(_words(dtype, wide, dialect, GROUP))
+def tile_kernel(dtype: DType, wide: bool, along: tuple[bool, bool], dialect: Dialect) -> Kernel:
+    """Tiles of the product; ``along``: are a and b loaded along k?"""
+    a_along, b_along = ("true" if x else "false" for x in along)
+    words = _words(dtype, wide, dialect, GROUP)
+    source = TILE.substitute(words, a_along=a_along, b_along=b_along)
     return Kernel("convolution", source, (*("*", "i64") * 3, "*"), GROUP)
 
 

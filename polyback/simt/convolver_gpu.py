@@ -64,8 +64,9 @@ class GpuConvolver:
         wide = max(_reach(x.view) for x in (out, b, a)) >= SMALL_INDEX
         for s in found:
             direct = s.m <= FEW_LINES and parts == 1
-            compiled = self._compiled(out.dtype, direct, wide)
             words = _table(s, parts, out.view.size)
+            along = words[14] != 0, words[15] != 0
+            compiled = self._compiled(out.dtype, direct, wide, along)
             grid = (blocks(s.width, COLUMNS) * s.groups, blocks(s.m, ROWS), parts)
             if direct:
                 grid = (blocks(s.groups * s.m * s.width, self.group), 1, 1)
@@ -75,14 +76,15 @@ class GpuConvolver:
                  out.buffer, out.view.offset + s.c.offset, self.launcher.table(words)),
             )  # fmt: skip
 
-    def _compiled(self, dtype: DType, direct: bool, wide: bool) -> Any:
+    def _compiled(self, dtype: DType, direct: bool, wide: bool, along: tuple[bool, bool]) -> Any:
         def make() -> Kernel:
             dialect = self.launcher.dialect
             if direct:
                 return direct_kernel(dtype, wide, dialect, self.group)
-            return tile_kernel(dtype, wide, dialect)
+            return tile_kernel(dtype, wide, along, dialect)
 
-        return self.launcher.compiled(("convolution", dtype, direct, wide), make)
+        key = ("convolution", dtype, direct, wide, None if direct else along)
+        return self.launcher.compiled(key, make)
 
 
 def _parts(s: Sums) -> int:

@@ -139,12 +139,13 @@ def others(full: bool) -> Iterator[Kernel]:
         for op in (scalar.SUM, scalar.MAX):
             yield pool_kernel(op, dtype, WORDS, GROUP)
         for wide in (False, True):
-            yield convolution_gpu.tile_kernel(dtype, wide, WORDS)
+            for along in ((False, False), (False, True), (True, False), (True, True)):
+                yield convolution_gpu.tile_kernel(dtype, wide, along, WORDS)
             yield convolution_gpu.direct_kernel(dtype, wide, WORDS, GROUP)
     for dtype in DTYPES if full else FEW:
         if dtype.name in CLAIMS.matmul:
             yield gpu_kernel(element(dtype), WORDS)
-            for epilogue in epilogues(dtype):
+            for epilogue in list(epilogues(dtype))[0 if full else 2 :]:
                 yield gpu_kernel(dtype, WORDS, epilogue)
         for mode, row in MODES.items():
             if row is None or dtype.name in CLAIMS.scalars[row.name]:
@@ -197,7 +198,7 @@ def tiles(full: bool) -> Iterator[Kernel]:
                     yield kind.kernel(a_mode, b_mode, size.side, plain(dtype))
                     if full and dtype is not float32:
                         yield kind.kernel(a_mode, b_mode, size.side, plain(float32))
-        for size in kind.sizes:
+        for size in kind.sizes if full else kind.sizes[1:]:
             for epilogue in epilogues(dtype):
                 yield kind.kernel(ALONG, ACROSS, size.side, epilogue)
 

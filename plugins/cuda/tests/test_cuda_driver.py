@@ -344,3 +344,17 @@ def test_two_devices_share_the_primary_context(cuda: SimulatedCuda) -> None:
     assert fetch(one, buffer, 4) == b"abcd"
     one.close()
     assert cuda.used == 0  # the buffer that nobody freed included
+
+
+def test_a_context_that_cannot_be_made_current() -> None:
+    """Typed, and nothing stays on the stack."""
+    cuda = SimulatedCuda()
+    driver = simulated_driver(cuda)
+    depth = len(cuda.stack)
+    cuda.inject("push", LogicError("cuCtxPushCurrent failed: context is destroyed"))
+    with pytest.raises(DeviceLost, match="context is destroyed"):
+        driver.allocate(1 << 20)
+    assert len(cuda.stack) == depth
+    with pytest.raises(DeviceLost):
+        driver.synchronize()
+    driver.close()

@@ -300,13 +300,14 @@ class CudaDriver(PooledDriver):
         """The executor: ``call`` with the context current, its errors typed."""
         with self._lock:
             self._status.check()
-            self._context.push()
             try:
-                return call(*arguments)
+                self._context.push()
+                try:
+                    return call(*arguments)
+                finally:
+                    self._cuda.Context.pop()
             except self._cuda.Error as error:
                 raise self._translate(error) from error
-            finally:
-                self._cuda.Context.pop()
 
     def _translate(self, error: Exception) -> PolybackError:
         text = str(error)

@@ -90,6 +90,7 @@ class Context:
 
     def push(self) -> None:
         """Make it current."""
+        self._cuda.meet("push")
         self._cuda.stack.append(self)
 
     def pop(self) -> None:
@@ -251,11 +252,12 @@ class SimulatedCuda:
     # --- faults --------------------------------------------------------------------------------
 
     def inject(self, call: str, error: Exception) -> None:
-        """The next ``call`` ("alloc", "work": the next queued work when it runs) raises
+        """The next ``call`` ("alloc", "push", "work": the next queued work when it runs) raises
         ``error``."""
         self._faults[call] = error
 
-    def _meet(self, call: str) -> None:
+    def meet(self, call: str) -> None:
+        """Raise what was injected for this call."""
         error = self._faults.pop(call, None)
         if error is not None:
             raise error
@@ -328,7 +330,7 @@ class SimulatedCuda:
                 self._done += 1
                 work = self._work.popleft()
                 try:
-                    self._meet("work")
+                    self.meet("work")
                     work()
                 except Error as error:
                     self._sticky = error
@@ -360,7 +362,7 @@ class SimulatedCuda:
         """As pycuda's."""
         self.check_current()
         self.calls["alloc"] += 1
-        self._meet("alloc")
+        self.meet("alloc")
         if nbytes <= 0:
             raise LogicError("cuMemAlloc failed: invalid argument")
         if self.used + nbytes > self.memory_size:
