@@ -78,8 +78,11 @@ def normalize_axes(axes: int | Sequence[int] | None, ndim: int, op: str) -> tupl
 def broadcast_shapes(*shapes: Shape, op: str = "broadcast") -> Shape:
     """The shape that all ``shapes`` broadcast to. Raises ShapeError naming them if there is none,
     or if it has 2**63 elements or more."""
-    if len(set(shapes)) == 1:
-        return shapes[0]
+    return _joint_shape(shapes, op)
+
+
+@lru_cache(maxsize=4096)
+def _joint_shape(shapes: tuple[Shape, ...], op: str) -> Shape:
     result: list[int] = []
     for back in range(max((len(s) for s in shapes), default=0), 0, -1):
         sizes = {s[-back] for s in shapes if len(s) >= back} - {1}
@@ -177,19 +180,11 @@ class View:
 
     def permute(self, axes: Sequence[int]) -> View:
         """Axis ``k`` of the result is axis ``axes[k]``."""
-        shape, strides = self.shape, self.strides
-        return View(tuple(shape[a] for a in axes), tuple(strides[a] for a in axes), self.offset)
+        return _permuted(self, tuple(axes))
 
     def expand(self, shape: Shape) -> View:
         """Broadcast to ``shape``: new axes and axes of size 1 get stride 0."""
-        if shape == self.shape:
-            return self
-        new = len(shape) - self.ndim
-        if new < 0 or any(a != b and a != 1 for a, b in zip(self.shape, shape[new:], strict=True)):
-            raise ShapeError(f"[broadcast_to] {self.shape} does not broadcast to {shape}")
-        old = zip(self.shape, self.strides, shape[new:], strict=True)
-        strides = (0,) * new + tuple(0 if a != b else s for a, s, b in old)
-        return View(shape, strides, self.offset)
+        return self if shape == self.shape else _expanded(self, shape)
 
     def flip(self, axes: Sequence[int]) -> View:
         """Reverse ``axes``."""
@@ -263,6 +258,22 @@ class View:
             strides.append(stride)
             runs[-1] = (size // n, stride * n)
         return View(shape, tuple(reversed(strides)), self.offset)
+
+
+@lru_cache(maxsize=4096)
+def _permuted(view: View, axes: tuple[int, ...]) -> View:
+    shape, strides = view.shape, view.strides
+    return View(tuple(shape[a] for a in axes), tuple(strides[a] for a in axes), view.offset)
+
+
+@lru_cache(maxsize=4096)  # a layer asks for the same again at every call
+def _expanded(view: View, shape: Shape) -> View:
+    new = len(shape) - view.ndim
+    if new < 0 or any(a != b and a != 1 for a, b in zip(view.shape, shape[new:], strict=True)):
+        raise ShapeError(f"[broadcast_to] {view.shape} does not broadcast to {shape}")
+    old = zip(view.shape, view.strides, shape[new:], strict=True)
+    strides = (0,) * new + tuple(0 if a != b else s for a, s, b in old)
+    return View(shape, strides, view.offset)
 
 
 def _runs(view: View) -> list[tuple[int, int]]:

@@ -15,7 +15,9 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, final
 
+from polyback.array import reduce
 from polyback.errors import DTypeError, GradientError
+from polyback.scalar import SUM
 
 if TYPE_CHECKING:
     from polyback.array import Array
@@ -233,10 +235,14 @@ def _unbroadcast(gradient: Tensor, shape: tuple[int, ...] | None) -> Tensor:
     sizes = gradient.array.view.shape
     if shape is None or sizes == shape:
         return gradient
+    new = len(sizes) - len(shape)
+    if new > 0 and sizes[new:] == shape and not _ENABLED.get() and gradient.dtype in SUM.takes:
+        from polyback.frontend.tensor import Tensor
+
+        return Tensor(reduce(SUM, gradient.array, tuple(range(new)), keepdims=False))
     from polyback.frontend.functions import broadcast_to, reshape, sum
 
-    new = gradient.ndim - len(shape)
-    stretched = tuple(k for k, n in enumerate(sizes) if k < new or (shape[k - new] == 1 != n))
+    stretched = tuple([k for k, n in enumerate(sizes) if k < new or (shape[k - new] == 1 != n)])
     if stretched:
         gradient = sum(gradient, axis=stretched, keepdims=stretched[-1] >= new)
         gradient = reshape(gradient, gradient.shape[-len(shape) :] if shape else ())

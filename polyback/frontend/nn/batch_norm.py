@@ -90,18 +90,24 @@ class Normalize(Op):
         self.running, self.share = running, share
         self.figures: list[Array] = []  # mean and scale, of shape ``row``
         self.spread: Array | None = None  # sums of squared distances to the mean
-        self.last: tuple[Tensor, tuple[Tensor, Tensor]] | None = None  # what _sums gave for which g
+        self.known: tuple[Tensor, dict[int, Array]] | None = None  # gradients for the last g
 
     def forward(self, x: Array, weight: Array | None, bias: Array | None) -> Array:
         array.same_device(self.name, x, *(a for a in (weight, bias) if a is not None))
         wide = array.cast(x, x.dtype.compute)
         total = array.reduce(SUM, wide, self.axes)
-        self.spread = array.reduce(SUM, SPREAD.on(wide, total, 1.0 / self.count), self.axes)
+        distance = SPREAD.on(wide, total.expanded(self.shape), 1.0 / self.count)
+        self.spread = array.reduce(SUM, distance, self.axes)
         self._measure(total, self.spread)
+        figures = [a.expanded(self.shape) for a in self.figures]
         if weight is None or bias is None:
-            return array.cast(NORMAL.on(wide, *self.figures), x.dtype)
-        weight, bias = (array.cast(a, wide.dtype).reshape(self.row) for a in (weight, bias))
-        return array.cast(AFFINE.on(wide, *self.figures, weight, bias), x.dtype)
+            return array.cast(NORMAL.on(wide, *figures), x.dtype)
+        affine = [self._spread_out(a) for a in (weight, bias)]
+        return array.cast(AFFINE.on(wide, *figures, *affine), x.dtype)
+
+    def _spread_out(self, a: Array) -> Array:
+        """A weight or bias in the shape of x, and in the type that it is computed in."""
+        return array.cast(a, a.dtype.compute).reshape(self.row).expanded(self.shape)
 
     def _measure(self, total: Array, spread: Array) -> None:
         """Fill ``figures``, and bring the running ones up to date, in one launch."""
@@ -120,33 +126,44 @@ class Normalize(Op):
         x, weight, _ = operands
         if operand == 2 and x is None:
             return sum(g, axis=self.axes)
-        dbias, dweight = self._sums(g, x)
+        if is_grad_enabled():
+            return self._recorded(operand, g, x, weight)
+        if self.known is None or self.known[0] is not g or operand not in self.known[1]:
+            factor = None if weight is None else weight.array
+            self.known = (g, self._gradients(g.array, x.array, factor))
+        return Tensor(array.cast(self.known[1].pop(operand), g.dtype))
+
+    def _gradients(self, g: Array, x: Array, weight: Array | None) -> dict[int, Array]:
+        """For x, weight and bias: two sums and one formula."""
+        g, x = array.cast(g, x.dtype.compute), array.cast(x, x.dtype.compute)
+        mean, scale = (a.expanded(self.shape) for a in self.figures)
+        dbias = array.reduce(SUM, g, self.axes)
+        dweight = array.reduce(SUM, PRODUCT.on(g, x, mean, scale), self.axes)
+        sums = (dbias.expanded(self.shape), dweight.expanded(self.shape))
+        given = (g, x, mean, scale, *sums, 1.0 / self.count)
+        if weight is None:
+            return {0: SLOPE.on(*given)}
+        channels, factor = self.row[1:2], self._spread_out(weight)
+        slope = AFFINE_SLOPE.on(factor, *given)
+        return {0: slope, 1: dweight.reshape(channels), 2: dbias.reshape(channels)}
+
+    def _recorded(self, operand: int, g: Tensor, x: Tensor, weight: Tensor | None) -> Tensor:
+        """A gradient that is differentiated again, so made from x itself."""
+        x, mean, scale = self._parts(x)
+        wide = cast(g, x.dtype)
+        dbias = sum(wide, axis=self.axes, keepdims=True)
+        dweight = sum(PRODUCT(wide, x, mean, scale), axis=self.axes, keepdims=True)
         if operand:
             return cast(reshape(dbias if operand == 2 else dweight, self.row[1:2]), g.dtype)
-        x, mean, scale = self._parts(x)
-        given = (cast(g, x.dtype), x, mean, scale, dbias, dweight, 1.0 / self.count)
-        if weight is None:
-            return cast(SLOPE(*given), g.dtype)
-        return cast(AFFINE_SLOPE(reshape(cast(weight, x.dtype), self.row), *given), g.dtype)
-
-    def _sums(self, g: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """dbias and dweight: made once for the gradients of all operands, unless these are to be
-        differentiated, where keeping them would keep the graph alive."""
-        if self.last is not None and self.last[0] is g and not is_grad_enabled():
-            return self.last[1]
-        wide = cast(g, x.dtype.compute)
-        sums = (
-            sum(wide, axis=self.axes, keepdims=True),
-            sum(PRODUCT(wide, *self._parts(x)), axis=self.axes, keepdims=True),
-        )
-        self.last = None if is_grad_enabled() else (g, sums)
-        return sums
+        slope = SLOPE(wide, x, mean, scale, dbias, dweight, 1.0 / self.count)
+        if weight is not None:
+            slope = slope * reshape(cast(weight, x.dtype), self.row)
+        return cast(slope, g.dtype)
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """x, mean and scale: the figures of the forward pass, or, where gradients are being
-        differentiated, made from x itself."""
+        """x, mean and scale; made from x where that is part of a graph."""
         wide = cast(x, x.dtype.compute)
-        if is_grad_enabled() and x.requires_grad:
+        if x.requires_grad:
             average = mean(wide, axis=self.axes, keepdims=True)
             variance = mean(square(wide - average), axis=self.axes, keepdims=True)
             return wide, average, 1.0 / sqrt(variance + self.eps)
