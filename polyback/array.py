@@ -20,7 +20,7 @@ from polyback.composite import Composite
 from polyback.config import config
 from polyback.device import Operand
 from polyback.dtype import DType, bool_, int64
-from polyback.errors import DeviceMismatch, InvalidArgument, OutOfMemory
+from polyback.errors import DeviceClosed, DeviceMismatch, InvalidArgument, OutOfMemory
 from polyback.fusion import PRODUCT, Leaf, Pending
 from polyback.program import Builder, Number, Program, fill_program
 from polyback.runtime import Device, Storage, launch, launch_program
@@ -229,6 +229,9 @@ def same_device(what: str, *arrays: Array) -> Device:
     device = arrays[0].device
     for other in arrays[1:]:
         if other.device is not device:
+            if str(other.device) == str(device):
+                raise DeviceClosed(f"[{what}] one operand is on {device} as it was before it was "
+                                   f"closed; want both made since")  # fmt: skip
             raise DeviceMismatch(
                 f"[{what}] operands live on {device} and on {other.device}; want one device: "
                 f"move one with to_device({str(device)!r})"

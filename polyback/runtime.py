@@ -11,7 +11,7 @@ import gc
 import os
 import weakref
 from collections.abc import Callable, Sequence
-from functools import cache, cached_property
+from functools import cached_property
 from threading import RLock
 from typing import TYPE_CHECKING, Any, final
 
@@ -31,7 +31,8 @@ Run = Callable[["ProtocolDevice", Sequence[Operand], Sequence[Any]], None]
 
 @final
 class Device:
-    """An opened device, as ``x.device`` gives it. Equal to its name: ``x.device == "mydev"``."""
+    """An opened device, as ``x.device`` gives it. Equal to its name: ``x.device == "mydev"``.
+    Closed, it stays so: the numbers of all tensors on it are gone."""
 
     def __init__(self, name: str, index: int) -> None:
         self.name, self.index = name, index
@@ -51,13 +52,6 @@ class Device:
     def protocol(self) -> ProtocolDevice:
         """The plugin's Device. Raises BackendUnavailable."""
         return registry.open_device(f"{self.name}:{self.index}")
-
-    def reopen(self) -> ProtocolDevice:
-        """Ask the registry again: another plugin may have taken the name."""
-        protocol = registry.open_device(f"{self.name}:{self.index}")
-        if protocol is not self.__dict__.get("protocol"):
-            self.__dict__["protocol"], self._missing = protocol, {}
-        return protocol
 
     @property
     def caps(self) -> Caps:
@@ -105,7 +99,7 @@ class Device:
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Device):
-            return (self.name, self.index) == (other.name, other.index)
+            return self is other
         return isinstance(other, str) and str(self) == other.removesuffix(":0")
 
     def __hash__(self) -> int:
@@ -115,9 +109,17 @@ class Device:
         return (device, (str(self),))
 
 
-@cache
+_OPENED: dict[tuple[str, int], Device] = {}
+
+
 def _device(name: str, index: int) -> Device:
-    return Device(name, index)
+    """The Device of this name; a new one where the registry has opened it anew since: no buffer of
+    a closed device may reach another. Raises BackendUnavailable."""
+    protocol = registry.open_device(f"{name}:{index}")
+    found = _OPENED.get((name, index))
+    if found is None or found.protocol is not protocol:
+        found = _OPENED[name, index] = Device(name, index)
+    return found
 
 
 def device(spec: str | Device | None = None) -> Device:
@@ -128,9 +130,7 @@ def device(spec: str | Device | None = None) -> Device:
         return spec
     if spec is not None and not isinstance(spec, str):
         raise InvalidArgument(f"[device] got {spec!r}; want a device name such as 'cpu'")
-    found = _device(*registry.resolve(spec))
-    found.reopen()  # an unknown or broken device is an error here, at the user's call
-    return found
+    return _device(*registry.resolve(spec))
 
 
 @final

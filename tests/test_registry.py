@@ -13,12 +13,13 @@ import broken_plugins as plugins
 import pytest
 from fakes import ABSENT, GPUS, NumpyDevice, fake, fresh  # noqa: F401  (fresh is a fixture)
 
+import polyback as pb
 from polyback import device_check, registry
 from polyback import plugin as plugin_module
 from polyback.config import Config, configure
 from polyback.device import PROTOCOL, BackendDescriptor, Device, DeviceInfo
 from polyback.discovery import protocol_fault
-from polyback.errors import BackendUnavailable, InvalidArgument, OutOfMemory
+from polyback.errors import BackendUnavailable, DeviceClosed, InvalidArgument, OutOfMemory
 
 # --- names ----------------------------------------------------------------------------------------
 
@@ -236,6 +237,20 @@ def test_devices_that_a_backend_describes_wrongly(wrong: Any) -> None:
     assert (report.status, report.code) == ("broken", "INVALID_PLUGIN")
     with pytest.raises(BackendUnavailable, match=r"INVALID_PLUGIN in devices: devices\(\)"):
         registry.open_device("wrong:1")
+
+
+def test_tensors_of_a_closed_device_are_no_tensors_of_the_next() -> None:
+    fake("again", open=lambda self, index, config: NumpyDevice(0))
+    old = pb.ones(3, device="again")
+    waiting = old * 2
+    registry.close_all()
+    new = pb.ones(3, device="again")
+    assert old.device != new.device == "again"
+    for use in (lambda: old.tolist(), lambda: old + 1, lambda: pb.sum(old), lambda: waiting.numpy(),
+                lambda: old + new, lambda: new @ old, lambda: pb.concat([new, old])):  # fmt: skip
+        with pytest.raises(DeviceClosed):
+            use().numpy()
+    assert (new + 1).tolist() == [2.0, 2.0, 2.0]
 
 
 def test_close_all_tries_every_device() -> None:
