@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, final
 
 from polyback.device import Operand
-from polyback.dtype import DType, float32
+from polyback.dtype import DType
 from polyback.program import Builder, Input, Instr, Number, Program, copy_program
 from polyback.simt.dialect import Dialect
 from polyback.simt.elementwise import comment
@@ -107,10 +107,10 @@ def plain(dtype: DType) -> Epilogue:
 
 @lru_cache(maxsize=1024)
 def of_shares(program: Program, at: int, shares: int) -> Program:
-    """``program`` on the sum of so many float32 parts of what was its input ``at``, from the first
-    to the last; they are the first inputs."""
+    """``program`` on the sum of so many parts of what was its input ``at``, from the first to the
+    last, in the type that this is computed in; they are the first inputs."""
     others = [k for k in range(len(program.inputs)) if k != at]
-    given = [Input(float32)] * shares + [program.inputs[k] for k in others]
+    given = [Input(program.inputs[at].dtype.compute)] * shares + [program.inputs[k] for k in others]
     builder = Builder(given)
     total = builder.value(0)
     for k in range(1, shares):

@@ -20,6 +20,7 @@ from polyback.dtype import (
     complex128,
     float16,
     float32,
+    float64,
     int64,
 )
 from polyback.program import Builder, Input, Program, Value, copy_program, fill_program, program
@@ -38,6 +39,7 @@ from polyback.simt.scan import scan_kernel
 from polyback.simt.sorting import key_type, keys_kernel, merge_kernel
 from polyback_cuda.async_matmul import Float32
 from polyback_cuda.dialect import dialect
+from polyback_cuda.double_matmul import Float64
 from polyback_cuda.driver import GROUP
 from polyback_cuda.tensor_cores import BFLOAT16, FLOAT16, TF32
 from polyback_cuda.tiles import ACROSS, ALONG, ANY
@@ -190,13 +192,16 @@ def epilogues(dtype: DType) -> Iterator[Epilogue]:
 def tiles(full: bool) -> Iterator[Kernel]:
     """Products fed by asynchronous copies: every type, pair of layouts, size and result."""
     modes = (ALONG, ACROSS, ANY)
-    kinds = ((Float32(), float32), (FLOAT16, float16), (BFLOAT16, bfloat16), (TF32, float32))
+    kinds = (
+        (Float32(), float32), (Float64(), float64), (FLOAT16, float16), (BFLOAT16, bfloat16),
+        (TF32, float32),
+    )  # fmt: skip
     for kind, dtype in kinds:
         for a_mode in modes:
             for b_mode in modes if full else (a_mode,):
                 for size in kind.sizes if full else kind.sizes[:1]:
                     yield kind.kernel(a_mode, b_mode, size.side, plain(dtype))
-                    if full and dtype is not float32:
+                    if full and dtype.compute is not dtype:
                         yield kind.kernel(a_mode, b_mode, size.side, plain(float32))
         for size in kind.sizes if full else kind.sizes[1:]:
             for epilogue in epilogues(dtype):

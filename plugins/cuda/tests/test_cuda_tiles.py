@@ -1,4 +1,4 @@
-"""Products by tiles: float32 in IEEE arithmetic, half types and TF32 on tensor cores. Simulated:
+"""Products by tiles: float32 and float64 in IEEE arithmetic, half types and TF32. Simulated:
 the kernels' sources, with what PTX does written out for the host, no GPU."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pytest
 import polyback as pb
 from polyback import registry
 from polyback.device import BackendDescriptor, Operand
-from polyback.dtype import DType, bfloat16, float16, float32, int64
+from polyback.dtype import DType, bfloat16, float16, float32, float64, int64
 from polyback.view import View
 from polyback_cuda.device import CudaDevice
 from polyback_cuda.fast_matmul import mode
@@ -22,7 +22,13 @@ from polyback_cuda.tiles import ACROSS, ALONG, ANY
 pytestmark = pytest.mark.skipif(
     not (shutil.which("g++") or shutil.which("clang++")), reason="NOT RUN: no C++ compiler"
 )
-HALF_ULP = {"int64": 0.0, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+HALF_ULP = {
+    "int64": 0.0,
+    "float32": 2.0**-24,
+    "float64": 2.0**-53,
+    "float16": 2.0**-11,
+    "bfloat16": 2.0**-8,
+}
 LAYOUTS = ("rows", "columns", "wide rows", "wide columns", "steps", "backwards")
 
 
@@ -87,15 +93,16 @@ def check(device, dtype, m, k, n, *layouts, lead=(), unit=None):
     a = rng.standard_normal((*lead, m, k)).astype(dtype.numpy)
     b = rng.standard_normal((*lead, k, n)).astype(dtype.numpy)
     got = product(device, dtype, a, b, *layouts)
-    wide = a.astype(np.float64), b.astype(np.float64)
+    wide = a.astype(np.longdouble), b.astype(np.longdouble)
     want, size = wide[0] @ wide[1], np.abs(wide[0]) @ np.abs(wide[1])
-    bound = HALF_ULP[dtype.name] * np.abs(want) + 2 * k * 2.0**-24 * size
+    added = 2.0**-53 if dtype is float64 else 2.0**-24
+    bound = HALF_ULP[dtype.name] * np.abs(want) + 2 * k * added * size
     if unit is not None:
         bound = 2.1 * unit * size
     assert (np.abs(got - want) <= bound).all(), (m, k, n, layouts)
 
 
-@pytest.mark.parametrize("dtype", [float32, float16, bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", [float32, float64, float16, bfloat16], ids=str)
 def test_every_pair_of_layouts(device, dtype):
     for left in LAYOUTS:
         for right in LAYOUTS:
@@ -104,7 +111,7 @@ def test_every_pair_of_layouts(device, dtype):
         check(device, dtype, 37, 43, 71, "wide rows", "wide rows", to)
 
 
-@pytest.mark.parametrize("dtype", [float32, float16, bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", [float32, float64, float16, bfloat16], ids=str)
 def test_sizes_around_edges(device, dtype):
     for m, k, n in ((1, 1, 2), (2, 1, 2), (3, 200, 5), (64, 64, 64), (65, 33, 63), (2, 1000, 65)):
         for layout in ("wide rows", "wide columns"):
@@ -113,7 +120,7 @@ def test_sizes_around_edges(device, dtype):
     check(device, dtype, 5, 7, 6, "wide rows", "rows", lead=(3, 2))
 
 
-@pytest.mark.parametrize("dtype", [float32, float16], ids=str)
+@pytest.mark.parametrize("dtype", [float32, float64, float16], ids=str)
 def test_large_tiles(dtype):
     """A GPU of two multiprocessors has enough to do with two of them."""
     cuda = SimulatedCuda(1 << 28)
@@ -126,7 +133,7 @@ def test_large_tiles(dtype):
     device.close()
 
 
-@pytest.mark.parametrize("dtype", [float32, float16], ids=str)
+@pytest.mark.parametrize("dtype", [float32, float64, float16], ids=str)
 def test_shares(device, dtype):
     """Long thin products are shared out along k, and always added up in one order."""
     check(device, dtype, 70, 2100, 60, "wide rows", "wide columns")
@@ -167,6 +174,15 @@ def test_chains_are_cut():
     assert (np.abs(chain - want) > limit).any()
     assert (np.abs(got - want) <= limit).all()
     device.close()
+
+
+def test_float64_rounds_at_every_addition(device):
+    """As IEEE multiply-add does: no product is cut, no sum is wider than its type."""
+    a = np.array([[1, 2.0**-53, 2.0**-53, 2.0**-52], [-1, 1 + 2.0**-30, 0, 0]])
+    b = np.array([[1, 1], [1, 1 - 2.0**-30], [1, 1], [1, 0]])
+    got = product(device, float64, a, b)
+    assert got[0, 0] == 1 + 2.0**-52  # twice half of a unit is lost, one by one
+    assert got[1, 1] == -(2.0**-60)  # the product is not rounded
 
 
 @pytest.mark.parametrize("left", ["wide rows", "wide columns", "rows"])

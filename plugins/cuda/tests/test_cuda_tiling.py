@@ -9,11 +9,12 @@ import pytest
 
 from polyback.simt.geometry import blocks
 from polyback_cuda.async_matmul import Float32
+from polyback_cuda.double_matmul import Float64
 from polyback_cuda.tensor_cores import BFLOAT16, FLOAT16, TF32
 from polyback_cuda.tiling import GRAIN, LAUNCH, LEAST, Product, Size, Work, clocks, cut
 
 UNITS = 132  # of an H100
-KINDS = ((Float32(), 4), (FLOAT16, 2), (BFLOAT16, 2), (TF32, 4))
+KINDS = ((Float32(), 4), (Float64(), 8), (FLOAT16, 2), (BFLOAT16, 2), (TF32, 4))
 TRAINING = [(64, 784, 256), (128, 512, 512), (32, 512, 2048), (32, 2048, 512), (256, 784, 64)]
 
 

@@ -10,7 +10,6 @@ from math import prod
 from typing import Any, Final, Protocol, final
 
 from polyback.device import Operand
-from polyback.dtype import float32
 from polyback.program import Number, Program, copy_program
 from polyback.simt.driver import Kernel
 from polyback.simt.epilogue import Epilogue, ended, of_shares, plain
@@ -19,6 +18,7 @@ from polyback.simt.launcher import Launcher
 from polyback.simt.multiplier import batches
 from polyback.view import View
 from polyback_cuda.async_matmul import Float32
+from polyback_cuda.double_matmul import Float64
 from polyback_cuda.tensor_cores import BFLOAT16, FLOAT16, TF32
 from polyback_cuda.tiles import ACROSS, ALONG, ANY
 from polyback_cuda.tiling import Product, Size, Work, cut
@@ -67,7 +67,8 @@ class TileMultiplier:
     def __init__(self, launcher: Launcher, tf32: bool) -> None:
         self.launcher = launcher
         self._kinds: dict[str, Kind] = {
-            "float32": TF32 if tf32 else Float32(), "float16": FLOAT16, "bfloat16": BFLOAT16,
+            "float32": TF32 if tf32 else Float32(), "float64": Float64(),
+            "float16": FLOAT16, "bfloat16": BFLOAT16,
         }  # fmt: skip
 
     def matmul(self, out: Operand, a: Operand, b: Operand) -> bool:
@@ -79,10 +80,11 @@ class TileMultiplier:
         ins: Sequence[Operand | Number | None],
     ) -> bool:  # fmt: skip
         """Queue a checked program on a product; False where the kit should make it: other types,
-        nothing to add up, and a vector of float32, whose product reads every element once."""
+        nothing to add up, and a vector that is no halves', whose product reads every element
+        once."""
         kind = self._kinds.get(a.dtype.name)
         m, k, n = *a.view.shape[-2:], b.view.shape[-1]
-        thin = min(m, n) == 1 and a.dtype is float32
+        thin = min(m, n) == 1 and a.dtype.name not in HALVES
         if kind is None or out.view.size == 0 or k == 0 or thin:
             return False
         wanted = Product(m, n, k, prod(out.view.shape[:-2]), a.dtype.itemsize)
@@ -119,17 +121,17 @@ class TileMultiplier:
         self, kind: Kind, out: Operand, a: Operand, b: Operand, side: int, share: int,
         program: Program, ins: Sequence[Operand | Number | None],
     ) -> None:  # fmt: skip
-        """Every share's results side by side in float32, then the program on their sum, which is
-        always added up in one order."""
+        """Every share's results side by side, halves' in float32, then the program on their sum,
+        which is always added up in one order."""
         launcher, shape, size = self.launcher, out.view.shape, out.view.size
-        shares = blocks(a.view.shape[-1], share)
-        held = launcher.driver.allocate(shares * size * float32.itemsize)
+        shares, dtype = blocks(a.view.shape[-1], share), a.dtype.compute
+        held = launcher.driver.allocate(shares * size * dtype.itemsize)
         try:
             view = View.contiguous(shape)
             parts = [
-                Operand(held, float32, View(shape, view.strides, s * size)) for s in range(shares)
+                Operand(held, dtype, View(shape, view.strides, s * size)) for s in range(shares)
             ]
-            self._launch(kind, parts[0], a, b, side, share, size, plain(float32))
+            self._launch(kind, parts[0], a, b, side, share, size, plain(dtype))
             at = next(k for k, x in enumerate(ins) if x is None)
             last = of_shares(program, at, shares)
             launcher.elementwise(last, [out], [*parts, *(x for x in ins if x is not None)])

@@ -26,8 +26,8 @@ template <int SIZE> __device__ inline void pb_copy(void *to, const void *from, i
         asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
                      :: "r"(pb_shared(to)), "l"(from), "r"(given));
     else
-        asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;"
-                     :: "r"(pb_shared(to)), "l"(from), "r"(given));
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %3, %2;"
+                     :: "r"(pb_shared(to)), "l"(from), "r"(given), "n"(SIZE));
 }
 // The copies since the last call are one group.
 __device__ inline void pb_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
@@ -38,6 +38,7 @@ template <int COUNT> __device__ inline void pb_wait_for()
 }
 __device__ inline float4 pb_quad(const void *p) { return *(const float4 *)p; }
 __device__ inline unsigned pb_word(const void *p) { return *(const unsigned *)p; }
+__device__ inline double pb_double(const void *p) { return *(const double *)p; }
 // Four matrices of eight rows of 16 bytes; lane l gives the address of row l % 8 of matrix l / 8
 // and gets two halves (one word) of each: word l % 4 of row l / 4; TURNED: of its transpose.
 template <bool TURNED> __device__ inline void pb_matrices(unsigned *to, const void *row)
@@ -64,6 +65,12 @@ PB_MMA(pb_mma_f16, "m16n8k16.row.col.f32.f16.f16.f32")
 PB_MMA(pb_mma_bf16, "m16n8k16.row.col.f32.bf16.bf16.f32")
 PB_MMA(pb_mma_tf32, "m16n8k8.row.col.f32.tf32.tf32.f32")
 #undef PB_MMA
+// 8 x 8 results of four terms of each row of a and column of b, added to c.
+__device__ inline void pb_mma_f64(double *c, double a, double b)
+{
+    asm volatile("mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%0, %1}, {%2}, {%3}, {%0, %1};"
+                 : "+d"(c[0]), "+d"(c[1]) : "d"(a), "d"(b));
+}
 // To the nearest number of ten fraction bits, ties away from zero.
 __device__ inline unsigned pb_tf32(unsigned x)
 {

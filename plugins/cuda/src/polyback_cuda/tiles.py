@@ -105,7 +105,7 @@ template <Mode MODE, int LINES> struct Loader {
             bool inside = line < lines && k < depth;
             const T *x = from + (inside ? line * line_step + k * k_step : 0);
             unsigned char *place = to + pb_along(line, k / EACH) + k % EACH * SIZE;
-            if constexpr (SIZE == 4) pb_copy<4>(place, x, inside ? 4 : 0);
+            if constexpr (SIZE >= 4) pb_copy<SIZE>(place, x, inside ? SIZE : 0);
             else *(T *)place = inside ? *x : (T)0;
         }
     }

@@ -5,8 +5,8 @@ The estimate, in clocks of one multiprocessor. Blocks are dealt out evenly, so t
 ``ceil(q / resident)`` waves. Each wave pays FILL until its first slices are there and its last
 results are stored. The multiply-adds of q tiles run at full speed only if ``min(q, resident)``
 blocks have warps enough; loading their operands takes the L2 cache's share of a multiprocessor; of
-the shorter of both a quarter shows, at barriers. Shares are stored in float32 and read again by a
-second launch.
+the shorter of both a quarter shows, at barriers. Shares are stored and read again by a second
+launch.
 
 So tiles are large where there are enough of them, since a larger one loads less for each result;
 they are small, and sums shared out, where most of the multiprocessors would have none. The figures
@@ -77,7 +77,8 @@ def clocks(p: Product, work: Work, size: Size, share: int, units: int) -> float:
     time = busiest * (max(compute, load) + min(compute, load) / 4)
     time += FILL * blocks(busiest, size.resident)
     if shares > 1:  # written and read
-        time += LAUNCH + 2 * 4 * shares * p.m * p.n * p.count / (MEMORY_BYTES * units)
+        moved = 2 * max(4, p.itemsize) * shares * p.m * p.n * p.count
+        time += LAUNCH + moved / (MEMORY_BYTES * units)
     return time
 
 

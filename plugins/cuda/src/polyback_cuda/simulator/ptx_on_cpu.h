@@ -35,6 +35,7 @@ template <int COUNT> static void pb_wait_for()
 }
 static inline float4 pb_quad(const void *p) { float4 x; memcpy(&x, p, sizeof x); return x; }
 static inline unsigned pb_word(const void *p) { unsigned x; memcpy(&x, p, sizeof x); return x; }
+static inline double pb_double(const void *p) { double x; memcpy(&x, p, sizeof x); return x; }
 
 // --- a warp together ------------------------------------------------------------------------------
 
@@ -103,6 +104,21 @@ static inline void pb_mma_bf16(float *c, const unsigned *a, const unsigned *b)
 static inline void pb_mma_tf32(float *c, const unsigned *a, const unsigned *b)
 {
     pb_mma<1>(c, a, b, [](unsigned x, int) { return (double)__uint_as_float(x & 0xffffe000u); });
+}
+
+static double pb_terms[PB_MOST][2];  // what each lane brings: of a, of b
+
+static inline void pb_mma_f64(double *c, double a, double b)
+{
+    unsigned lane = pb_now % PB_WARP, first = pb_now - lane;
+    pb_terms[pb_now][0] = a;
+    pb_terms[pb_now][1] = b;
+    pb_wait(PB_AT_SHUFFLE);
+    for (unsigned e = 0; e < 2; e++)
+        for (unsigned k = 0; k < 4; k++)
+            c[e] = fma(pb_terms[first + lane / 4 * 4 + k][0],
+                       pb_terms[first + (lane % 4 * 2 + e) * 4 + k][1], c[e]);
+    pb_wait(PB_AT_SHUFFLE);
 }
 
 // --- narrow numbers -------------------------------------------------------------------------------
