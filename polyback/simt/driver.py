@@ -5,11 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import Any, Final, Protocol, final
 
 from polyback.features import MemoryStats
 
 Triple = tuple[int, int, int]
+
+
+@final
+class Given:
+    """Stands for an argument that changes from launch to launch."""
+
+    __slots__ = ()
+
+
+GIVEN: Final = Given()
 
 
 @final
@@ -61,9 +71,15 @@ class Driver(Protocol):
         """A compiled kernel, kept by the caller. Raises CompileError with log and source."""
         ...
 
-    def launch(self, compiled: Any, groups: Triple, arguments: Sequence[Any]) -> None:
-        """Queue ``groups`` groups. Arguments are buffers and numbers, as ``Kernel.arguments``
-        says."""
+    def prepare(self, compiled: Any, groups: Triple, arguments: Sequence[Any]) -> Any:
+        """All of a launch that does not change from one to the next, kept by the caller.
+        ``arguments`` are numbers and :meth:`constants` as ``Kernel.arguments`` says, or GIVEN where
+        each launch brings its own."""
+        ...
+
+    def start(self, prepared: Any, buffers: Sequence[Any], numbers: Sequence[Any]) -> None:
+        """Queue a prepared launch with the buffers and the numbers that are given, each in the
+        order of the arguments. Every operation comes through here, so it is lean."""
         ...
 
     def synchronize(self) -> None:

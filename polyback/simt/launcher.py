@@ -1,15 +1,16 @@
 """Compiled kernels and tables of one device, kept, and elementwise launches through them.
 
-A *plan* is what one combination of program, shapes and strides needs: a compiled kernel, a grid and
-a table. Making one costs microseconds to milliseconds (a new program is compiled), using one two
-lookups.
+An elementwise program is prepared for every combination of shapes and strides that it meets: a
+compiled kernel, a grid and a table. Preparing one costs microseconds to milliseconds (a new program
+is compiled), starting it a look at each operand. Where all operands have one and the same dense
+view, as most have, that view alone finds it, and buffers and numbers are all that is left to give.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final, final
 
 from polyback.device import Caps, Operand
@@ -17,7 +18,7 @@ from polyback.dtype import float32, float64
 from polyback.operand_check import check_operands, check_program
 from polyback.program import Input, Number, Program
 from polyback.simt.dialect import Dialect, carrier
-from polyback.simt.driver import Driver, Kernel, Triple
+from polyback.simt.driver import GIVEN, Driver, Kernel
 from polyback.simt.elementwise import PACK_BYTES, Spec, has_index, kernels
 from polyback.simt.geometry import (
     DENSE,
@@ -33,6 +34,8 @@ from polyback.simt.geometry import (
     tiled,
 )
 from polyback.simt.lifting import lift, number_arguments
+from polyback.simt.plans import Planner
+from polyback.view import View
 
 MOST_PLANS: Final = 4096
 MOST_LAYOUTS: Final = 1024  # of one program
@@ -44,24 +47,16 @@ SPECIAL_FROM: Final = 1 << 16
 STREAM_FROM: Final = 1 << 24
 STREAM_ALIGNMENT: Final = 64
 CPU_SPAN: Final = 8192  # least elements of a work-item on a CPU: some microseconds
-
-
-@final
-@dataclass(frozen=True)
-class Plan:
-    """A compiled kernel, its grid, and the arguments that do not change from launch to launch."""
-
-    compiled: Any
-    groups: Triple
-    tail: list[Any]  # n, span, table
+Start = Callable[[Any, Sequence[Any], Sequence[Any]], None]  # as Driver.start
 
 
 @final
 class Code:
     """What all launches of a program share. ``inputs``: their types, and which are numbers;
-    ``constants``: the arguments that its constants became."""
+    ``constants``: the arguments that its constants became; ``dense`` and ``strided``: prepared
+    launches by the one view of all operands, and by their layouts."""
 
-    __slots__ = ("constants", "inputs", "outputs", "plans", "program")
+    __slots__ = ("constants", "dense", "inputs", "outputs", "program", "strided")
 
     def __init__(self, given: Program) -> None:
         self.program, constants = lift(given)
@@ -71,15 +66,18 @@ class Code:
         self.constants: list[Any] = []
         for value, x in zip(constants, lifted, strict=True):
             self.constants += number_arguments(value, x.dtype)
-        self.plans: dict[tuple[Any, ...], Plan] = {}
+        self.dense: dict[Any, Any] = {}
+        self.strided: dict[tuple[Any, ...], Any] = {}
 
 
 @final
 class Launcher:
-    """Compiles and launches kernels of one device."""
+    """Compiles and launches kernels of one device. ``driver`` is what families of kernels launch
+    by, while their calls are planned."""
 
     def __init__(self, caps: Caps, dialect: Dialect, machine: Machine, driver: Driver) -> None:
-        self.caps, self.dialect, self.machine, self.driver = caps, dialect, machine, driver
+        self.caps, self.dialect, self.machine = caps, dialect, machine
+        self.driver, self._prepare, self._start = Planner(driver), driver.prepare, driver.start
         self._alignment = STREAM_ALIGNMENT if machine.is_cpu else PACK_BYTES
         self._compiled: dict[Any, Any] = {}
         self._codes: dict[int, Code] = {}  # by id, far faster than comparing programs
@@ -123,21 +121,66 @@ class Launcher:
     def elementwise(
         self, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
     ) -> None:
-        """Check and launch a program; nothing happens for empty shapes. Every operation pays for
-        this, so operands are looked at once: what a plan depends on becomes its key, what changes
-        from launch to launch an argument."""
+        """A part of the call that is planned."""
         code = self._codes.get(id(program)) or self._code(program)
-        words: list[Any] = []
-        buffers: list[Any] = []
+        self._run_strided(code, program, outs, ins, self.driver.start)
+
+    def run(
+        self, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
+    ) -> None:
+        """Check and launch a program; nothing happens for empty shapes. Every operation pays for
+        this, so operands are looked at once, and only at whether they have one view."""
+        code = self._codes.get(id(program)) or self._code(program)
         given: Sequence[Any] = ins
+        buffers: list[Any] = []
+        numbers: list[Any] = []
+        dense: Any = None
+        try:
+            key: Any = outs[0].view
+            view = key
+            for x, (dtype, is_number) in zip(given, code.inputs, strict=True):
+                if is_number:
+                    numbers += number_arguments(x, dtype)
+                elif x.view is view and x.dtype is dtype:
+                    buffers.append(x.buffer)
+                else:
+                    break
+            else:
+                for out, dtype in zip(outs, code.outputs, strict=True):
+                    buffer = out.buffer
+                    if out.view is not view or out.dtype is not dtype:
+                        break
+                    if buffer in buffers:  # in place
+                        key = key, len(buffers), buffers.index(buffer)
+                    else:
+                        buffers.append(buffer)
+                else:
+                    dense = key
+        except (TypeError, ValueError, AttributeError, IndexError):
+            check_operands(program, outs, ins)  # says what is wrong
+            raise
+        prepared = code.dense.get(dense)
+        if prepared is None:
+            self._run_strided(code, program, outs, ins, self._start, dense)
+        else:
+            self._start(prepared, buffers, numbers)
+
+    def _run_strided(
+        self, code: Code, program: Program, outs: Sequence[Operand],
+        ins: Sequence[Operand | Number], start: Start, dense: Any = None,
+    ) -> None:  # fmt: skip
+        """The same for any layouts: what a kernel depends on becomes the key of its launch, what
+        changes from launch to launch an argument. ``dense``: the key of the usual case, if it is
+        that, for the next time."""
+        given: Sequence[Any] = ins
+        buffers: list[Any] = []
+        words: list[Any] = []  # offsets and numbers
         try:
             shape = outs[0].view.shape
             key: list[Any] = [shape]
             shifts = 0
             for x, (dtype, is_number) in zip(given, code.inputs, strict=True):
                 if is_number:
-                    if type(x) is Operand:
-                        raise TypeError
                     words += number_arguments(x, dtype)
                     continue
                 view = x.view
@@ -145,36 +188,30 @@ class Launcher:
                     raise TypeError
                 key.append(view.strides)
                 buffers.append(x.buffer)
-                words += (x.buffer, view.offset)
+                words.append(view.offset)
                 shifts |= view.offset * dtype.itemsize
-            words += code.constants
             if self.machine.is_cpu:
                 shifts = 0  # outputs alone are stored past the caches
-            in_place = False
-            for out, dtype in zip(outs, code.outputs, strict=True):
+            alias = aliases(outs, ins) if any(out.buffer in buffers for out in outs) else ()
+            for k, (out, dtype) in enumerate(zip(outs, code.outputs, strict=True)):
                 view = out.view
                 if out.dtype is not dtype or view.shape != shape:
                     raise TypeError
                 key.append(view.strides)
-                in_place = in_place or out.buffer in buffers
-                words += (out.buffer, view.offset)
                 shifts |= view.offset * dtype.itemsize
+                if not alias or alias[k] < 0:
+                    buffers.append(out.buffer)
+                    words.append(view.offset)
         except (TypeError, ValueError, AttributeError, IndexError):
             check_operands(program, outs, ins)  # says what is wrong
             raise
-        key.append(shifts % self._alignment == 0)
-        if in_place:
-            alias = aliases(outs, ins)
-            key.append(alias)
-            first = len(words) - 2 * len(outs)
-            kept = [words[first + 2 * k : first + 2 * k + 2] for k, a in enumerate(alias) if a < 0]
-            words[first:] = [word for pair in kept for word in pair]
-        plan = code.plans.get(tuple(key))
-        if plan is None:
+        key += (shifts % self._alignment == 0, alias)
+        prepared = code.strided.get(tuple(key))
+        if prepared is None:
             if 0 in shape:
                 return
-            plan = self._plan(code, outs, ins, key)
-        self.driver.launch(plan.compiled, plan.groups, words + plan.tail)
+            prepared = self._prepared(code, outs, ins, key, dense)
+        start(prepared, buffers, words)
 
     def check(self, program: Program) -> None:
         """Raises UnsupportedOp for what the device does not claim."""
@@ -197,9 +234,11 @@ class Launcher:
             self._codes[id(program)] = code
         return code
 
-    def _plan(
-        self, code: Code, outs: Sequence[Operand], ins: Sequence[Operand | Number], key: list[Any]
-    ) -> Plan:
+    def _prepared(
+        self, code: Code, outs: Sequence[Operand], ins: Sequence[Operand | Number], key: list[Any],
+        dense: Any,
+    ) -> Any:  # fmt: skip
+        """Met for the first time."""
         alias, arrays = aliases(outs, ins), [x for x in ins if isinstance(x, Operand)]
         aligned = key[1 + len(arrays) + len(outs)]
         if self.machine.is_cpu:
@@ -219,11 +258,23 @@ class Launcher:
         else:
             span = group
             count = blocks(n, span * spec.pack)
-        if len(code.plans) >= MOST_LAYOUTS:
-            code.plans.clear()
-        plan = Plan(compiled, (count, 1, 1), [n, span, self.table(table(walk))])
-        code.plans[tuple(key)] = plan
-        return plan
+        if len(code.strided) >= MOST_LAYOUTS:
+            code.strided.clear()
+            code.dense.clear()
+        tail = [n, span, self.table(table(walk))]
+
+        def prepare(offset: Any) -> Any:
+            words: list[Any] = []
+            for dtype, is_number in code.inputs:
+                parts = (GIVEN, GIVEN)[: 1 + (dtype.kind == "complex")]
+                words += parts if is_number else (GIVEN, offset)
+            words += [*code.constants, *(GIVEN, offset) * sum(k < 0 for k in alias), *tail]
+            return self._prepare(compiled, (count, 1, 1), words)
+
+        if dense is not None and views[0] is View.contiguous(views[0].shape):
+            code.dense[dense] = prepare(0)
+        found = code.strided[tuple(key)] = prepare(GIVEN)
+        return found
 
     def _render(self, program: Program, spec: Spec, group: int) -> Kernel:
         """The kernel, in one source with its sibling for the other of the two usual layouts."""

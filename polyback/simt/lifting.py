@@ -15,6 +15,7 @@ from polyback import scalar
 from polyback.dtype import DType
 from polyback.errors import InvalidArgument
 from polyback.program import Input, Instr, Number, Program
+from polyback.simt.plans import NumberPlace
 
 
 @lru_cache(maxsize=4096)
@@ -40,10 +41,14 @@ def lift(program: Program) -> tuple[Program, tuple[Number, ...]]:
     return Program(tuple(inputs), tuple(instrs), outputs), tuple(values)
 
 
-def number(value: Number, dtype: DType) -> Any:
-    """A launch's number in its type; out of range as NumPy casts it."""
+def number(value: Number | NumberPlace, dtype: DType) -> Any:
+    """A launch's number in its type; out of range as NumPy casts it. A place stays one."""
     if dtype.kind == "float" and type(value) is float and -1e38 < value < 1e38:
         return value  # by far the usual case
+    if type(value) is int and 0 <= value < 128 and dtype.kind in ("int", "uint", "float"):
+        return float(value) if dtype.kind == "float" else value
+    if type(value) is NumberPlace:
+        return value
     try:
         with np.errstate(all="ignore"):
             result = np.asarray(value).astype(dtype.numpy)
@@ -52,7 +57,7 @@ def number(value: Number, dtype: DType) -> Any:
     return int(result) if dtype.kind == "bool" else result.item()
 
 
-def number_arguments(value: Number, dtype: DType) -> tuple[Any, ...]:
+def number_arguments(value: Number | NumberPlace, dtype: DType) -> tuple[Any, ...]:
     """What passes it to a kernel: a complex number's parts."""
     found = number(value, dtype)
     return (found.real, found.imag) if dtype.kind == "complex" else (found,)
