@@ -1,6 +1,8 @@
 """A Device made of the kit: checks, then one launcher per family of kernels.
 
-A plugin derives from :class:`SimtDevice` and passes its claims, dialect, machine and driver.
+A call of the protocol runs its plan (:mod:`polyback.simt.plans`); the method of the same name with
+an underscore is what is planned: the check, and the family that launches. A plugin derives from
+:class:`SimtDevice` and passes its claims, dialect, machine and driver.
 """
 
 from __future__ import annotations
@@ -40,6 +42,7 @@ from polyback.simt.launcher import Launcher
 from polyback.simt.locator import Locator
 from polyback.simt.multiplier import Multiplier
 from polyback.simt.normalizer import Normalizer
+from polyback.simt.plans import Plans
 from polyback.simt.pooler import Pooler
 from polyback.simt.reducer import Reducer
 from polyback.simt.scanner import Scanner
@@ -60,6 +63,7 @@ class SimtDevice(Device):
         self._name, self._driver = name, driver
         self._caps = caps = replace(caps, features=caps.features & known)
         self._launcher = Launcher(caps, dialect, machine, driver)
+        self._plans = Plans(self._launcher.driver, self._check_open)
         self._reducer = Reducer(self._launcher)
         self._multiplier = Multiplier(self._launcher, self._reducer)
         self._indexer = Indexer(self._launcher)
@@ -94,6 +98,7 @@ class SimtDevice(Device):
     def close(self) -> None:
         self._closed = True
         self._driver.close()
+        self._plans.forget()
         self._launcher.forget()
         self._reducer.forget()
         self._convolver.forget()
@@ -113,30 +118,35 @@ class SimtDevice(Device):
     ) -> None:
         if self._closed:
             self._check_open()
-        self._launcher.elementwise(program, outs, ins)
+        self._launcher.run(program, outs, ins)
 
     def reduce(self, op: Reduction, out: Operand, x: Operand, axes: tuple[int, ...]) -> None:
-        self._check_open()
+        self._plans.run(self._reduce, (out, x), op, axes)
+
+    def _reduce(self, out: Operand, x: Operand, op: Reduction, axes: tuple[int, ...]) -> None:
         check_reduce(self._caps, op, out, x, axes)
         self._reducer.reduce(op, out, copy_program(x.dtype, x.dtype), [x], axes)
 
     def matmul(self, out: Operand, a: Operand, b: Operand) -> None:
-        self._check_open()
+        self._plans.run(self._matmul, (out, a, b))
+
+    def _matmul(self, out: Operand, a: Operand, b: Operand) -> None:
         check_matmul(self._caps, out, a, b)
         self._multiplier.matmul(out, a, b)
 
     # --- optional features ---------------------------------------------------------------------
 
     def reduce_fused(
-        self,
-        op: Reduction,
-        out: Operand,
-        program: Program,
-        ins: Sequence[Operand | Number],
+        self, op: Reduction, out: Operand, program: Program, ins: Sequence[Operand | Number],
         axes: tuple[int, ...],
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Feature."""
-        self._check_open()
+        self._plans.run_fused(self._reduce_fused, (out,), program, ins, op, axes)
+
+    def _reduce_fused(
+        self, out: Operand, program: Program, ins: Sequence[Operand | Number], op: Reduction,
+        axes: tuple[int, ...],
+    ) -> None:  # fmt: skip
         dtype = program.dtypes[program.outputs[0]]
         shape = next(x.view.shape for x in ins if isinstance(x, Operand))
         result = Operand(None, dtype, View.contiguous(shape))
@@ -150,20 +160,29 @@ class SimtDevice(Device):
         ins: Sequence[Operand | Number | None],
     ) -> None:  # fmt: skip
         """Feature ``gemm_epilogue``."""
-        self._check_open()
+        self._plans.run_fused(self._matmul_fused, (out, a, b), program, ins)
+
+    def _matmul_fused(
+        self, out: Operand, a: Operand, b: Operand, program: Program,
+        ins: Sequence[Operand | Number | None],
+    ) -> None:  # fmt: skip
         check_matmul_fused(self._caps, out, a, b, program, ins)
         self._multiplier.fused(out, a, b, program, ins)
 
     def gather(self, out: Operand, x: Operand, index: Operand, axis: int) -> None:
         """Feature."""
-        self._check_open()
+        self._plans.run(self._gather, (out, x, index), axis)
+
+    def _gather(self, out: Operand, x: Operand, index: Operand, axis: int) -> None:
         self._check_indexed("gather", out, x, index, axis)
         self._indexer.gather(out, x, index, axis)
 
     def scatter(self, out: Operand, index: Operand, x: Operand, axis: int, mode: str) -> None:
         """Features ``scatter`` and ``scatter_minmax``. Combining needs a type that the device
         computes in."""
-        self._check_open()
+        self._plans.run(self._scatter, (out, index, x), axis, mode)
+
+    def _scatter(self, out: Operand, index: Operand, x: Operand, axis: int, mode: str) -> None:
         self._check_indexed("scatter", x, out, index, axis)
         if mode not in MODES:
             raise InvalidArgument(f"[scatter] got mode {mode!r}, want one of {sorted(MODES)}")
@@ -174,7 +193,9 @@ class SimtDevice(Device):
 
     def argsort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
         """Feature."""
-        self._check_open()
+        self._plans.run(self._argsort, (out, x), axis, descending)
+
+    def _argsort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
         self._check_stored("argsort", x.dtype)
         if x.dtype.kind == "complex":
             raise UnsupportedOp(f"[argsort] {self._name} does not sort {x.dtype}")
@@ -186,19 +207,25 @@ class SimtDevice(Device):
 
     def argreduce(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
         """Feature."""
-        self._check_open()
+        self._plans.run(self._argreduce, (out, x), op, axis)
+
+    def _argreduce(self, out: Operand, x: Operand, op: Reduction, axis: int) -> None:
         check_argreduce(self._caps, op, out, x, axis)
         self._locator.argreduce(op, out, x, axis)
 
     def scan(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
         """Feature."""
-        self._check_open()
+        self._plans.run(self._scan, (out, x), op, axis)
+
+    def _scan(self, out: Operand, x: Operand, op: Reduction, axis: int) -> None:
         check_scan(self._caps, op, out, x, axis)
         self._scanner.scan(op, out, x, axis)
 
     def softmax(self, out: Operand, x: Operand, axis: int, log: bool) -> None:
         """Feature."""
-        self._check_open()
+        self._plans.run(self._softmax, (out, x), axis, log)
+
+    def _softmax(self, out: Operand, x: Operand, axis: int, log: bool) -> None:
         check_softmax(self._caps, out, x, axis)
         self._normalizer.softmax(out, x, axis, log)
 
@@ -207,13 +234,20 @@ class SimtDevice(Device):
         bias: Operand | None, eps: float,
     ) -> None:  # fmt: skip
         """Feature."""
-        self._check_open()
+        self._plans.run(self._layer_norm, (out, mean, scale, x, weight, bias), eps)
+
+    def _layer_norm(
+        self, out: Operand, mean: Operand, scale: Operand, x: Operand, weight: Operand | None,
+        bias: Operand | None, eps: float,
+    ) -> None:  # fmt: skip
         check_layer_norm(self._caps, out, mean, scale, x, weight, bias)
         self._normalizer.layer_norm(out, mean, scale, x, weight, bias, eps)
 
     def conv2d(self, out: Operand, x: Operand, w: Operand, window: Window, groups: int) -> None:
         """Feature."""
-        self._check_open()
+        self._plans.run(self._conv2d, (out, x, w), window, groups)
+
+    def _conv2d(self, out: Operand, x: Operand, w: Operand, window: Window, groups: int) -> None:
         check_conv2d(self._caps, out, x, w, window, groups)
         self._convolver.conv2d(out, x, w, window, groups)
 
@@ -221,7 +255,11 @@ class SimtDevice(Device):
         self, out: Operand, g: Operand, w: Operand, window: Window, groups: int
     ) -> None:
         """Feature ``conv2d``."""
-        self._check_open()
+        self._plans.run(self._conv2d_input, (out, g, w), window, groups)
+
+    def _conv2d_input(
+        self, out: Operand, g: Operand, w: Operand, window: Window, groups: int
+    ) -> None:
         check_conv2d(self._caps, g, out, w, window, groups, "conv2d_input")
         self._convolver.conv2d_input(out, g, w, window, groups)
 
@@ -229,7 +267,11 @@ class SimtDevice(Device):
         self, out: Operand, x: Operand, g: Operand, window: Window, groups: int
     ) -> None:
         """Feature ``conv2d``."""
-        self._check_open()
+        self._plans.run(self._conv2d_weight, (out, x, g), window, groups)
+
+    def _conv2d_weight(
+        self, out: Operand, x: Operand, g: Operand, window: Window, groups: int
+    ) -> None:
         check_conv2d(self._caps, g, x, out, window, groups, "conv2d_weight")
         self._convolver.conv2d_weight(out, x, g, window, groups)
 
@@ -238,7 +280,12 @@ class SimtDevice(Device):
         kernel: tuple[int, int], window: Window,
     ) -> None:  # fmt: skip
         """Feature."""
-        self._check_open()
+        self._plans.run(self._pool2d, (out, index, x), op, kernel, window)
+
+    def _pool2d(
+        self, out: Operand, index: Operand | None, x: Operand, op: Reduction,
+        kernel: tuple[int, int], window: Window,
+    ) -> None:  # fmt: skip
         check_pool2d(self._caps, op, out, index, x, kernel, window)
         self._pooler.pool2d(op, out, index, x, kernel, window)
 

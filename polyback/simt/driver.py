@@ -10,6 +10,10 @@ from typing import Any, Final, Protocol, final
 from polyback.features import MemoryStats
 
 Triple = tuple[int, int, int]
+FORMATS: Final = {  # of struct: how a kernel's argument lies in memory
+    "*": "P", "b8": "B", "i8": "b", "i16": "h", "i32": "i", "i64": "q", "u8": "B", "u16": "H",
+    "u32": "I", "u64": "Q", "f16": "H", "bf16": "H", "f32": "f", "f64": "d",
+}  # fmt: skip
 
 
 @final

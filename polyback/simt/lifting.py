@@ -15,7 +15,7 @@ from polyback import scalar
 from polyback.dtype import DType
 from polyback.errors import InvalidArgument
 from polyback.program import Input, Instr, Number, Program
-from polyback.simt.plans import NumberPlace
+from polyback.simt.places import NumberPlace
 
 
 @lru_cache(maxsize=4096)

@@ -12,36 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import RLock
-from typing import Any, final
+from typing import Any, Final, final
 
+from polyback.device import Operand
+from polyback.program import Number, Program
 from polyback.simt.driver import GIVEN, Driver, Kernel, Triple
+from polyback.simt.lifting import number_arguments
+from polyback.simt.places import NumberPlace, Place
 
-
-@final
-@dataclass(frozen=True, eq=False)
-class Place:
-    """Stands for a buffer while a call is planned: first those of the call, then memory that the
-    plan itself asks for."""
-
-    index: int
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class NumberPlace:
-    """Stands for a number of the call; a complex one takes two places, for its parts."""
-
-    index: int
-
-    @property
-    def real(self) -> NumberPlace:
-        """The first part."""
-        return self
-
-    @property
-    def imag(self) -> NumberPlace:
-        """The second part."""
-        return NumberPlace(self.index + 1)
+MOST_PLANS: Final = 4096
 
 
 @final
@@ -149,3 +128,75 @@ class Planner:
         places = [x.index for x in buffers]
         self._steps.append(Step(prepared, self._takes, places, numbers, []))
         self._takes = []
+
+
+@final
+class Plans:
+    """The plans of one device. ``check_open`` raises DeviceClosed."""
+
+    def __init__(self, planner: Planner, check_open: Callable[[], None]) -> None:
+        self._planner, self._check_open = planner, check_open
+        self._known: dict[Any, Plan] = {}
+
+    def forget(self) -> None:
+        """Drop everything, before the device closes."""
+        self._known.clear()
+
+    def run(self, work: Callable[..., None], operands: Sequence[Operand | None], *how: Any) -> None:
+        """Launch what ``work(*operands, *how)`` launches, which checks them first."""
+        key: list[Any] = [work, how]
+        buffers: list[Any] = []
+        for x in operands:
+            if x is None:
+                key.append(None)
+                buffers.append(None)
+            else:
+                key += (x.dtype, x.view)
+                buffers.append(x.buffer)
+        plan = self._known.get(tuple(key))
+        if plan is None:
+            places = [_place(k, x) for k, x in enumerate(operands)]
+            plan = self._plan(tuple(key), len(places), lambda: work(*places, *how))
+        plan.run(buffers)
+
+    def run_fused(
+        self, work: Callable[..., None], operands: Sequence[Operand], program: Program,
+        ins: Sequence[Operand | Number | None], *how: Any,
+    ) -> None:  # fmt: skip
+        """Launch what ``work(*operands, program, ins, *how)`` launches; each call brings its own
+        numbers."""
+        key: list[Any] = [work, program, len(ins), how]
+        arrays, numbers = list(operands), list[Any]()
+        for operand in operands:
+            key += (operand.dtype, operand.view)
+        places: list[Any] = []
+        for x, expected in zip(ins, program.inputs):
+            if isinstance(x, Operand):
+                key += (x.dtype, x.view)
+                places.append(_place(len(arrays), x))
+                arrays.append(x)
+            elif x is None:
+                key.append(None)
+                places.append(None)
+            else:
+                key.append(True)
+                places.append(NumberPlace(len(numbers)))
+                numbers += number_arguments(x, expected.dtype)
+        plan = self._known.get(tuple(key))
+        if plan is None:
+            given: Any = places if len(places) == len(ins) else ins  # which a check refuses
+            first = [_place(k, x) for k, x in enumerate(operands)]
+            plan = self._plan(tuple(key), len(arrays), lambda: work(*first, program, given, *how))
+        plan.run([x.buffer for x in arrays], numbers)
+
+    def _plan(self, key: tuple[Any, ...], operands: int, work: Callable[[], None]) -> Plan:
+        self._check_open()
+        plan = self._planner.plan(operands, work)
+        if len(self._known) >= MOST_PLANS:
+            self._known.clear()
+        self._known[key] = plan
+        return plan
+
+
+def _place(index: int, x: Operand | None) -> Operand | None:
+    return None if x is None else Operand(Place(index), x.dtype, x.view)

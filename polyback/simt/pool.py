@@ -11,6 +11,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from typing import Any, Final, final
 
 from polyback.errors import InvalidArgument, OutOfMemory
@@ -58,28 +59,24 @@ class Pool:
     def allocate(self, nbytes: int, home: Any = None) -> Buffer:
         """Memory of at least ``nbytes``, handed out again if there is some of that size: that of
         the same home first, which needs no waiting."""
-        room = rounded(nbytes)
+        room = LEAST if nbytes <= LEAST else rounded(nbytes)
         if room > self._largest >= nbytes:
             room = self._largest
         with self._lock:
-            self._sort_in()
-            block = self._again(room, home)
-            if block is None:
-                block = (self._new(nbytes, room), room, home, None)
-            self._live, self._count = self._live + room, self._count + 1
-            self._peak = max(self._peak, self._live)
-        handle, room, home, guests = block
+            if self._returned:
+                self._sort_in()
+            homes = self._spare.get(room)
+            blocks = homes and (homes.get(home) or next(filter(None, homes.values()), None))
+            if blocks:
+                handle, _, home, guests = blocks.pop()
+                self._cached -= room
+            else:
+                handle, guests = self._new(nbytes, room), None
+            self._count += 1
+            live = self._live = self._live + room
+            if live > self._peak:
+                self._peak = live
         return Buffer(handle, nbytes, room, home, guests)
-
-    def _again(self, room: int, home: Any) -> Block | None:
-        homes = self._spare.get(room)
-        if homes is None:
-            return None
-        blocks = homes.get(home) or next((some for some in homes.values() if some), None)
-        if blocks is None:
-            return None
-        self._cached -= room
-        return blocks.pop()
 
     def _new(self, nbytes: int, room: int) -> Any:
         if self._live + self._cached + room > self._limit:
@@ -105,12 +102,16 @@ class Pool:
         note.atexit = False
 
     def _sort_in(self) -> None:
-        while self._returned:
-            block = self._returned.popleft()
-            _, room, home, _ = block
+        returned, spare = self._returned, self._spare
+        while returned:
+            block = returned.popleft()
+            room, home = block[1], block[2]
             self._live -= room
             self._cached += room
-            self._spare.setdefault(room, {}).setdefault(home, []).append(block)
+            try:
+                spare[room][home].append(block)
+            except KeyError:
+                spare.setdefault(room, {})[home] = [block]
 
     def stats(self) -> MemoryStats:
         """Bytes that the device gave us."""
@@ -155,19 +156,12 @@ class Pool:
                 f"{buffer.nbytes}"
             )
 
-    def values(self, arguments: Sequence[Any]) -> list[Any]:
-        """A kernel's arguments, buffers as handles. A null pointer would be a crash, or memory
-        that others have by now."""
-        values = [a.handle if isinstance(a, Buffer) else a for a in arguments]
-        if None in values:
-            raise self.freed()
-        return values
-
     def freed(self) -> InvalidArgument:
         """The error for a buffer that has been given back."""
         return InvalidArgument(f"[{self._name}] the buffer has been freed")
 
 
+@lru_cache(maxsize=4096)
 def rounded(nbytes: int) -> int:
     """Bytes taken from the device: at most a quarter more, so that freed memory fits again, and
     little more of large ones: 2 GiB and a byte must not need 2.5."""

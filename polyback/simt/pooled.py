@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from polyback.features import MemoryStats
+from polyback.simt.driver import GIVEN, Triple
 from polyback.simt.pool import Buffer, Pool
 from polyback.simt.status import Status
 
@@ -44,7 +45,9 @@ class PooledDriver(ABC):
 
     def allocate(self, nbytes: int) -> Buffer:
         """From the pool, else from the device."""
-        self._status.check()
+        status = self._status
+        if status.closed or status.lost:
+            status.check()
         return self._pool.allocate(nbytes, self._home())
 
     def free(self, buffer: Buffer) -> None:
@@ -64,6 +67,20 @@ class PooledDriver(ABC):
         self._pool.check(buffer, offset, target.nbytes)
         if target.nbytes:
             self._copy_out(buffer, offset, np.frombuffer(target, np.uint8))
+
+    @abstractmethod
+    def prepare(self, compiled: Any, groups: Triple, arguments: Sequence[Any]) -> Any:
+        """As :meth:`polyback.simt.driver.Driver.prepare`."""
+
+    @abstractmethod
+    def start(self, prepared: Any, buffers: Sequence[Any], numbers: Sequence[Any]) -> None:
+        """As :meth:`polyback.simt.driver.Driver.start`."""
+
+    def launch(self, compiled: Any, groups: Triple, arguments: Sequence[Any]) -> None:
+        """A launch that is not repeated."""
+        words = [GIVEN if isinstance(x, Buffer) else x for x in arguments]
+        buffers = [x for x in arguments if isinstance(x, Buffer)]
+        self.start(self.prepare(compiled, groups, words), buffers, ())
 
     def memory_stats(self) -> MemoryStats:
         """Bytes that the device gave us."""

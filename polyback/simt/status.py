@@ -13,18 +13,18 @@ class Status:
 
     def __init__(self, name: str, device: str) -> None:
         self._name, self._device = name, device
-        self._lost, self.closed = "", False
+        self.lost, self.closed = "", False
 
     def check(self) -> None:
         """Raises DeviceClosed or DeviceLost."""
         if self.closed:
             raise DeviceClosed(f"[{self._name}] the device is closed; open it again")
-        if self._lost:
-            raise DeviceLost(f"[{self._name}] {self._device} is lost since: {self._lost}")
+        if self.lost:
+            raise DeviceLost(f"[{self._name}] {self._device} is lost since: {self.lost}")
 
     def fault(self, text: str, *, lost: bool) -> PolybackError:
         """The error for the vendor's ``text``; ``lost``: nothing works from now on."""
         if not lost:
             return AsyncError(f"[{self._name}] {self._device}: {text}")
-        self._lost = text
+        self.lost = text
         return DeviceLost(f"[{self._name}] {self._device} stopped answering: {text}")

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any, Final, final
 
 from polyback.device import Operand
 from polyback.errors import AsyncError, BackendUnavailable
+from polyback.simt.driver import Triple
 from polyback.simt.geometry import merge
 
 NAMES: Final = ("libcublas.so.13", "libcublas.so.12")
@@ -49,10 +52,21 @@ def find_cublas() -> Any:
 class Matrix:
     """A row-major matrix, or a stack of them, as cuBLAS reads it: column-major, so transposed."""
 
-    address: int
+    start: int  # bytes from the buffer's first
     transposed: int  # NONE: rows are contiguous
     leading: int
     step: int  # elements to the next matrix of the stack
+
+
+@final
+@dataclass(frozen=True)
+class Product:
+    """A call of :meth:`Cublas.gemm` but for its buffers: of a, b and the result."""
+
+    code: str
+    sizes: tuple[int, int, int]
+    count: int
+    matrices: tuple[Matrix, Matrix, Matrix]
 
 
 @final
@@ -71,19 +85,20 @@ class Cublas:
         """Give the handle back."""
         self._library.cublasDestroy_v2(self._handle)
 
-    def gemm(
-        self, code: str, sizes: tuple[int, int, int], count: int, a: Matrix, b: Matrix, c: Matrix
-    ) -> None:
-        """Queue ``c = a @ b``, row-major, for stacks of ``count`` matrices of (m, n, k). Read by
-        columns that is ``c' = b' a'``: the factors change places."""
-        m, n, k = sizes
+    def gemm(self, product: Product, handles: Sequence[int]) -> None:
+        """Queue ``c = a @ b``, row-major, for stacks of ``count`` matrices of (m, n, k), whose
+        buffers begin at ``handles``. Read by columns that is ``c' = b' a'``: the factors change
+        places."""
+        (m, n, k), code, count = product.sizes, product.code, product.count
+        a, b, c = product.matrices
+        at_a, at_b, at_c = handles
         one, zero = _number(code, 1.0), _number(code, 0.0)
         pointer, long = ctypes.c_void_p, ctypes.c_longlong
         status = getattr(self._library, f"cublas{KERNELS[code]}gemmStridedBatched")(
             self._handle, b.transposed, a.transposed, n, m, k, ctypes.byref(one),
-            pointer(b.address), b.leading, long(b.step),
-            pointer(a.address), a.leading, long(a.step),
-            ctypes.byref(zero), pointer(c.address), c.leading, long(c.step), count,
+            pointer(at_b + b.start), b.leading, long(b.step),
+            pointer(at_a + a.start), a.leading, long(a.step),
+            ctypes.byref(zero), pointer(at_c + c.start), c.leading, long(c.step), count,
         )  # fmt: skip
         self._check(status, f"cublas{KERNELS[code]}gemm")
 
@@ -92,17 +107,26 @@ class Cublas:
             raise AsyncError(f"[cuda] {what} failed with status {status}")
 
 
+@final
+class Gemm:
+    """A product where pycuda has a function: launched with the addresses of a, b and the result."""
+
+    def __init__(self, blas: Cublas, product: Product) -> None:
+        self._blas, self._product = blas, product
+
+    def _launch_kernel(
+        self, groups: Triple, block: Triple, packed: bytes, shared: int, stream: Any
+    ) -> None:
+        self._blas.gemm(self._product, struct.unpack("3P", packed))
+
+
 def _number(code: str, value: float) -> Any:
     real = ctypes.c_double if code in ("f64", "c128") else ctypes.c_float
     return (real * 2)(value, 0.0) if code.startswith("c") else real(value)
 
 
-Call = tuple[tuple[int, int, int], int, Matrix, Matrix, Matrix]
-
-
-def plan(out: Operand, a: Operand, b: Operand, addresses: list[int]) -> Call | None:
-    """The arguments of :meth:`Cublas.gemm`, or None where it cannot walk as these operands do.
-    ``addresses``: where the buffers of a, b and out begin."""
+def plan(out: Operand, a: Operand, b: Operand) -> Product | None:
+    """What :meth:`Cublas.gemm` needs to know, or None where it cannot walk as these operands do."""
     (m, k), n = a.view.shape[-2:], b.view.shape[-1]
     if out.dtype.code not in KERNELS or k == 0 or max(m, n, k) > LARGEST:
         return None
@@ -111,18 +135,17 @@ def plan(out: Operand, a: Operand, b: Operand, addresses: list[int]) -> Call | N
     if len(stack.shape) > 1 or stack.size > LARGEST:
         return None
     found = []
-    for x, steps, start in zip(operands, stack.strides, addresses, strict=True):
-        address = start + x.view.offset * x.dtype.itemsize
-        matrix = _matrix(x, address, steps[0] if steps else 0)
+    for x, steps in zip(operands, stack.strides, strict=True):
+        matrix = _matrix(x, steps[0] if steps else 0)
         if matrix is None:
             return None
         found.append(matrix)
     if found[2].transposed or (stack.size > 1 and not found[2].step):
         return None
-    return (m, n, k), stack.size, found[0], found[1], found[2]
+    return Product(out.dtype.code, (m, n, k), stack.size, (found[0], found[1], found[2]))
 
 
-def _matrix(x: Operand, address: int, step: int) -> Matrix | None:
+def _matrix(x: Operand, step: int) -> Matrix | None:
     rows, columns = x.view.shape[-2:]
     down, across = x.view.strides[-2:]
     if (across == 1 or columns == 1) and (down >= columns or rows == 1):
@@ -133,4 +156,6 @@ def _matrix(x: Operand, address: int, step: int) -> Matrix | None:
         return None
     if columns == 1 and transposed == NONE and rows > 1 and down < 1:
         return None
-    return Matrix(address, transposed, max(leading, 1), step) if leading <= LARGEST else None
+    if leading > LARGEST:
+        return None
+    return Matrix(x.view.offset * x.dtype.itemsize, transposed, max(leading, 1), step)

@@ -49,16 +49,14 @@ class CudaDevice(SimtDevice):
         """For :mod:`polyback_cuda.graphs`."""
         return self._cuda_driver
 
-    def matmul(self, out: Operand, a: Operand, b: Operand) -> None:
-        self._check_open()
+    def _matmul(self, out: Operand, a: Operand, b: Operand) -> None:
         check_matmul(self.caps, out, a, b)
         self._multiply(out, a, b)
 
-    def matmul_fused(
+    def _matmul_fused(
         self, out: Operand, a: Operand, b: Operand, program: Program,
         ins: Sequence[Operand | Number | None],
     ) -> None:  # fmt: skip
-        self._check_open()
         check_matmul_fused(self.caps, out, a, b, program, ins)
         driver = self._cuda_driver
         ours = not driver.has_blas and joins(a, program)
@@ -71,7 +69,9 @@ class CudaDevice(SimtDevice):
 
     def _multiply(self, out: Operand, a: Operand, b: Operand) -> None:
         driver = self._cuda_driver
-        if out.view.size and driver.has_blas and driver.gemm(out, a, b):
+        theirs = driver.gemm(out, a, b) if out.view.size and driver.has_blas else None
+        if theirs is not None:
+            self._launcher.driver.launch(theirs, (1, 1, 1), (a.buffer, b.buffer, out.buffer))
             return
         if driver.traits.has_tiles and self._tiles.matmul(out, a, b):
             return

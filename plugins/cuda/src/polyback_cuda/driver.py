@@ -20,22 +20,18 @@ import numpy as np
 
 from polyback.device import DeviceInfo, Operand
 from polyback.errors import PolybackError
-from polyback.simt.driver import Kernel, Triple
+from polyback.simt.driver import FORMATS, GIVEN, Kernel, Triple
 from polyback.simt.geometry import Machine
 from polyback.simt.pool import Buffer
 from polyback.simt.pooled import PooledDriver
 from polyback_cuda.compiler import Compiler
-from polyback_cuda.cublas import Cublas, plan
+from polyback_cuda.cublas import Cublas, Gemm, plan
 from polyback_cuda.graphs import Graphs, Recorder
 from polyback_cuda.ptx import LEAST
 from polyback_cuda.staging import Staging
 
 T = TypeVar("T")
 GROUP: Final = 256  # threads of a block: 8 warps keep 2048 threads on a multiprocessor in 8 blocks
-FORMATS: Final = {  # of struct: how a kernel's argument lies in memory
-    "*": "P", "b8": "B", "i8": "b", "i16": "h", "i32": "i", "i64": "q", "u8": "B", "u16": "H",
-    "u32": "I", "u64": "Q", "f16": "H", "bf16": "H", "f32": "f", "f64": "d",
-}  # fmt: skip
 # pycuda's errors have no code, only the driver's words. After these the context is useless.
 STICKY: Final = (
     "illegal memory access", "misaligned address", "illegal instruction", "invalid address space",
@@ -111,6 +107,35 @@ def traits_of(cuda: Any, device: Any) -> Traits:
 
 
 @final
+class Compiled:
+    """A kernel with its block, the codes of its arguments, and what packs them."""
+
+    __slots__ = ("arguments", "block", "function", "pack")
+
+    def __init__(self, function: Any, kernel: Kernel) -> None:
+        self.function, self.block, self.arguments = function, (kernel.local, 1, 1), kernel.arguments
+        self.pack = struct.Struct("".join(FORMATS[code] for code in kernel.arguments)).pack
+
+
+@final
+class Prepared:
+    """A launch but for what is given: ``buffers`` and ``numbers`` are the places of those among
+    ``values``; ``constants`` keep their memory."""
+
+    __slots__ = ("block", "buffers", "constants", "groups", "numbers", "pack", "queue", "values")
+
+    def __init__(self, compiled: Compiled, groups: Triple, arguments: Sequence[Any]) -> None:
+        self.queue = compiled.function._launch_kernel
+        self.block, self.groups = compiled.block, groups
+        self.pack, codes = compiled.pack, compiled.arguments
+        given = [k for k, a in enumerate(arguments) if a is GIVEN]
+        self.buffers = [k for k in given if codes[k] == "*"]
+        self.numbers = [k for k in given if codes[k] != "*"]
+        self.constants = [a for a in arguments if isinstance(a, Buffer)]
+        self.values = [a.handle if isinstance(a, Buffer) else a for a in arguments]
+
+
+@final
 class CudaDriver(PooledDriver):
     """One opened device. ``cuda`` is what :func:`load` returns, or stands in for it;
     ``make_compiler`` is given the architecture."""
@@ -126,7 +151,8 @@ class CudaDriver(PooledDriver):
         super().__init__("cuda", self.device.name(), limit, self.traits.max_allocation)
         self._modules: dict[str, Any] = {}  # loaded sources: kernels of one source share it
         self._owned: dict[int, Any] = {}  # all memory by address: none may die outside the context
-        self._context = primary_context(cuda, index)
+        context = primary_context(cuda, index)
+        self._push, self._pop = context.push, cuda.Context.pop
         self._stream = self._run(cuda.Stream)
         self._staging = Staging(cuda, self._stream)
         self._blas: Cublas | None = None
@@ -145,10 +171,9 @@ class CudaDriver(PooledDriver):
         """From the pool, else from the device; while recording, the recording's own."""
         with self._lock:
             memory = self._recorder.memory
-            if memory is None:
-                return super().allocate(nbytes)
-            buffer = memory.take(nbytes) or super().allocate(nbytes)
-            memory.add(buffer)
+            buffer = (memory and memory.take(nbytes)) or super().allocate(nbytes)
+            if memory is not None:
+                memory.add(buffer)
             return buffer
 
     def free(self, buffer: Buffer) -> None:
@@ -186,9 +211,11 @@ class CudaDriver(PooledDriver):
 
     def vendor_copy(self, to: Buffer, source: Buffer) -> None:
         """Queue NVIDIA's own copy between buffers of one size: what bandwidths are measured by."""
-        target, given = self._pool.values([to, source])
         nbytes = min(to.nbytes, source.nbytes)
-        self._run(self._cuda.memcpy_dtod_async, target, given, nbytes, self._stream)
+        for buffer in (to, source):
+            self._pool.check(buffer, 0, nbytes)
+        copy = self._cuda.memcpy_dtod_async
+        self._run(copy, to.handle, source.handle, nbytes, self._stream)
 
     def constants(self, words: Sequence[int]) -> Buffer:
         """Queued like any upload, so nothing waits."""
@@ -208,18 +235,27 @@ class CudaDriver(PooledDriver):
             binary = self.compiler.compile(kernel.source)
             module = self._run(self._cuda.module_from_buffer, binary)
             self._modules[kernel.source] = module
-        function = self._run(module.get_function, kernel.name)
-        pack = struct.Struct("".join(FORMATS[code] for code in kernel.arguments)).pack
-        return function, (kernel.local, 1, 1), pack
+        return Compiled(self._run(module.get_function, kernel.name), kernel)
 
-    def launch(self, compiled: Any, groups: Triple, arguments: Sequence[Any]) -> None:
+    def prepare(self, compiled: Any, groups: Triple, arguments: Sequence[Any]) -> Any:
+        """Its arguments in memory, with holes for those that are given."""
+        return Prepared(compiled, groups, arguments)
+
+    def start(self, prepared: Any, buffers: Sequence[Any], numbers: Sequence[Any]) -> None:
         """Queue it and return. pycuda's prepared_async_call ends in the same call, 1.3 us later."""
-        function, block, pack = compiled
-        packed = pack(*self._pool.values(arguments))
+        values = prepared.values.copy()
+        for place, buffer in zip(prepared.buffers, buffers, strict=True):
+            handle = buffer.handle
+            if handle is None:
+                raise self._pool.freed()
+            values[place] = handle
+        for place, number in zip(prepared.numbers, numbers, strict=True):
+            values[place] = number
+        packed = prepared.pack(*values)
         with self._lock:
             if self._recorder.memory is not None:
-                self._recorder.memory.use(arguments)
-            self._run(function._launch_kernel, groups, block, packed, 0, self._stream)
+                self._recorder.memory.use([*buffers, *prepared.constants])
+            self._run(prepared.queue, prepared.groups, prepared.block, packed, 0, self._stream)
 
     # --- recordings ----------------------------------------------------------------------------
 
@@ -252,17 +288,13 @@ class CudaDriver(PooledDriver):
         """Was :meth:`open_blas` called?"""
         return self._blas is not None
 
-    def gemm(self, out: Operand, a: Operand, b: Operand) -> bool:
-        """Queue the product; False if cuBLAS cannot walk as these operands do."""
-        addresses = self._pool.values([x.buffer for x in (a, b, out)])
-        call = plan(out, a, b, addresses)
-        if call is None or self._blas is None:
-            return False
-        with self._lock:
-            if self._recorder.memory is not None:
-                self._recorder.memory.use([x.buffer for x in (a, b, out)])
-            self._run(self._blas.gemm, out.dtype.code, *call)
-        return True
+    def gemm(self, out: Operand, a: Operand, b: Operand) -> Any:
+        """cuBLAS' kernel for the product, whose arguments are the buffers of a, b and out; None if
+        it cannot walk as these operands do."""
+        product = plan(out, a, b)
+        if product is None or self._blas is None:
+            return None
+        return Compiled(Gemm(self._blas, product), Kernel("gemm", "", ("*", "*", "*")))
 
     def synchronize(self) -> None:
         """Wait for the stream."""
@@ -298,14 +330,16 @@ class CudaDriver(PooledDriver):
 
     def _run(self, call: Callable[..., T], *arguments: Any) -> T:
         """The executor: ``call`` with the context current, its errors typed."""
+        status = self._status
         with self._lock:
-            self._status.check()
+            if status.closed or status.lost:
+                status.check()
             try:
-                self._context.push()
+                self._push()
                 try:
                     return call(*arguments)
                 finally:
-                    self._cuda.Context.pop()
+                    self._pop()
             except self._cuda.Error as error:
                 raise self._translate(error) from error
 

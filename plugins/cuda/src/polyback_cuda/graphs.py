@@ -135,6 +135,8 @@ class Recorder:
 
     def keeps(self, buffer: Buffer) -> bool:
         """A recording needs this freed buffer's memory: it is kept. Any thread may ask."""
+        if not self._open and self.memory is None:
+            return False
         memories = [memory for _, memory in self._open]
         if self.memory is not None:
             memories.append(self.memory)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import threading
+import struct
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from polyback.device import DeviceInfo
 from polyback.dtype import dtype_of
 from polyback.errors import CompileError, PolybackError
 from polyback.simt.cache import BinaryCache, key
-from polyback.simt.driver import Kernel, Triple
+from polyback.simt.driver import FORMATS, GIVEN, Kernel, Triple
 from polyback.simt.geometry import Machine
 from polyback.simt.pool import Buffer
 from polyback.simt.pooled import PooledDriver
@@ -128,15 +128,54 @@ def traits_of(device: Any) -> Traits:
 
 
 @final
+class Bound:
+    """A kernel object and what its arguments were last set for: OpenCL keeps them in the object."""
+
+    __slots__ = ("kernel", "numbers", "prepared")
+
+    def __init__(self, kernel: Any) -> None:
+        self.kernel, self.numbers = kernel, b""
+        self.prepared: Prepared | None = None
+
+
+@final
 class Compiled:
-    """A kernel object with its group's shape and :meth:`Kernel.buffers`. OpenCL keeps arguments in
-    the kernel object, so ``lock`` keeps setting them and queueing it together."""
+    """A kernel with its group's shape, :meth:`Kernel.buffers`, the codes of its arguments, and
+    kernel objects that nobody is using: whoever takes one is alone with it until it is put back."""
 
-    __slots__ = ("buffers", "kernel", "local", "lock")
+    __slots__ = ("arguments", "buffers", "idle", "local", "name", "program")
 
-    def __init__(self, kernel: Any, local: int, buffers: tuple[tuple[int, bool], ...]) -> None:
-        self.kernel, self.local, self.buffers = kernel, (local, 1, 1), buffers
-        self.lock = threading.Lock()
+    def __init__(self, program: Any, kernel: Kernel) -> None:
+        self.program, self.name, self.local = program, kernel.name, kernel.local
+        self.buffers, self.arguments = kernel.buffers(), kernel.arguments
+        self.idle = [self.bound()]
+
+    def bound(self) -> Bound:
+        """A new kernel object, which takes longer to make than some launches."""
+        made = cl.Kernel(self.program, self.name)
+        made.set_scalar_arg_dtypes(
+            [None if code == "*" else dtype_of(code).numpy.newbyteorder("=") if code not in _BITS
+             else np.dtype(_BITS[code]) for code in self.arguments]
+        )  # fmt: skip
+        return Bound(made)
+
+
+@final
+class Prepared:
+    """A launch but for what is given: ``buffers`` are the places of those and whether they are
+    written, ``numbers`` those of numbers, ``pack`` makes bytes of these."""
+
+    __slots__ = ("arguments", "buffers", "compiled", "local", "numbers", "pack", "size")
+
+    def __init__(self, compiled: Compiled, groups: Triple, arguments: Sequence[Any]) -> None:
+        x, y, z = groups
+        self.compiled, self.arguments = compiled, tuple(arguments)
+        self.local, self.size = (compiled.local, 1, 1), (x * compiled.local, y, z)
+        given = [k for k, a in enumerate(arguments) if a is GIVEN]
+        self.buffers = [(k, writes) for k, writes in compiled.buffers if k in given]
+        self.numbers = [k for k in given if compiled.arguments[k] != "*"]
+        codes = [compiled.arguments[k] for k in self.numbers]
+        self.pack = struct.Struct("=" + "".join(FORMATS[c] for c in codes)).pack
 
 
 @final
@@ -245,14 +284,9 @@ class OpenclDriver(PooledDriver):
         if program is None:
             program = self._programs[kernel.source] = self._build(kernel.source)
         try:
-            compiled = cl.Kernel(program, kernel.name)
+            return Compiled(program, kernel)
         except cl.Error as error:  # such as INVALID_KERNEL_NAME from a damaged cache of PoCL
             raise self._broken(str(error), kernel.source) from error
-        compiled.set_scalar_arg_dtypes(
-            [None if code == "*" else dtype_of(code).numpy.newbyteorder("=") if code not in _BITS
-             else np.dtype(_BITS[code]) for code in kernel.arguments]
-        )  # fmt: skip
-        return Compiled(compiled, kernel.local, kernel.buffers())
 
     def _build(self, source: str) -> Any:
         cache, name = self._binaries, ""
@@ -293,33 +327,57 @@ class OpenclDriver(PooledDriver):
         text = f"[opencl] a kernel does not compile on {self.device.name}: {log[:2000]}"
         return CompileError(text, log=log, source=source)
 
-    def launch(self, compiled: Any, groups: Triple, arguments: Sequence[Any]) -> None:
-        """Queue it and return."""
-        queue, values, shared = self._queues.mine(), list(arguments), False
-        for k, writes in compiled.buffers:
-            buffer = values[k]
-            if type(buffer) is not Buffer:
-                continue  # a constant
-            if buffer.home is not queue or buffer.guests is not None:
-                shared = self._queues.order(queue, buffer, writes=writes) or shared
-            handle = buffer.handle
-            if handle is None:
-                raise self._pool.freed()
-            values[k] = handle
-        x, y, z = groups
-        kernel, local = compiled.kernel, compiled.local
-        with compiled.lock:
-            self._status.check()
-            try:
-                kernel.set_args(*values)
-                cl.enqueue_nd_range_kernel(queue.handle, kernel, (x * local[0], y, z), local)
-            except cl.Error as error:
-                raise self._translate(error) from error
+    def prepare(self, compiled: Any, groups: Triple, arguments: Sequence[Any]) -> Any:
+        """Only looked at: the arguments are set in a kernel object when it starts."""
+        return Prepared(compiled, groups, arguments)
+
+    def start(self, prepared: Any, buffers: Sequence[Any], numbers: Sequence[Any]) -> None:
+        """Queue it and return. A kernel object that was last started with this very launch has all
+        arguments but the buffers already."""
+        queue, status, idle = self._queues.mine(), self._status, prepared.compiled.idle
+        if status.closed or status.lost:
+            status.check()
+        try:
+            bound = idle.pop()
+        except IndexError:
+            bound = prepared.compiled.bound()
+        kernel, fits, shared = bound.kernel, bound.prepared is prepared, False
+        if fits and numbers:
+            fits = bound.numbers == prepared.pack(*numbers)
+        try:
+            for (place, writes), buffer in zip(prepared.buffers, buffers, strict=True):
+                if buffer.home is not queue or buffer.guests is not None:
+                    shared = self._queues.order(queue, buffer, writes=writes) or shared
+                handle = buffer.handle
+                if handle is None:
+                    raise self._pool.freed()
+                if fits:
+                    kernel.set_arg(place, handle)
+            if not fits:
+                self._bind(bound, prepared, buffers, numbers)
+            cl.enqueue_nd_range_kernel(queue.handle, kernel, prepared.size, prepared.local)
+        except cl.Error as error:
+            raise self._translate(error) from error
+        finally:
+            idle.append(bound)
         queue.count += 1
         if shared:
             self._guarded(queue.handle.finish)
         else:
             queue.handle.flush()
+
+    def _bind(
+        self, bound: Bound, prepared: Prepared, buffers: Sequence[Any], numbers: Sequence[Any]
+    ) -> None:
+        """Set all arguments."""
+        values = list(prepared.arguments)
+        for (place, _), buffer in zip(prepared.buffers, buffers, strict=True):
+            values[place] = buffer.handle
+        for place, number in zip(prepared.numbers, numbers, strict=True):
+            values[place] = number
+        bound.prepared = None  # until all are set
+        bound.kernel.set_args(*values)
+        bound.prepared, bound.numbers = prepared, prepared.pack(*numbers)
 
     # --- queues --------------------------------------------------------------------------------
 
