@@ -213,6 +213,7 @@ def test_tables_and_split_sums(device):
         device.reduce(SUM, y, x, (1,))
 
     with record(device, total) as replay:
+        device._plans.forget()
         device._launcher._tables.clear()  # as it does once there are many
         device._reducer._plans.clear()
         gc.collect()
