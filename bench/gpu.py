@@ -121,6 +121,7 @@ class Bench:
         passes = {
             "fused chain of 5": (lambda: chain(pb, x, y), 12.0 * n, "90% of a copy"),
             "sum": (lambda: pb.sum(x), 4.0 * n, "90% of a copy"),
+            "column sums": (lambda: pb.sum(rows, axis=0), 4.0 * rows.size, "90% of a copy"),
             "softmax": (lambda: functions.softmax(pb, rows), 8.0 * rows.size, "85% of a copy"),
             "layer norm": (lambda: functions.layer_norm(pb, rows, weight, bias), 8.0 * rows.size,
                            "85% of a copy"),
@@ -143,7 +144,8 @@ class Bench:
     # --- products ------------------------------------------------------------------------------
 
     def products(self) -> Iterator[Line]:
-        """Square products: float32 against cuBLAS, half types by themselves."""
+        """Square products: float32 against cuBLAS, with a bias and an activation, others by
+        themselves."""
         side = self.sizes.side
         a, b = self.array(side, side), self.array(side, side)
         work = 2.0 * side**3
@@ -154,7 +156,10 @@ class Bench:
         yield Line(f"float32 {name}", flops(work / taken), share, "85% of cuBLAS")
         if peer is not None:
             yield Line(f"float32 {name}, cuBLAS", flops(work / peer))
-        for dtype in (pb.float16, pb.bfloat16):
+        bias = self.array(side)
+        layer = self.time(lambda: pb.relu(pb.nn.linear(a, b, bias)))
+        yield Line(f"float32 {name}, bias and relu", flops(work / layer))
+        for dtype in (pb.float64, pb.float16, pb.bfloat16):
             left, right = a.astype(dtype), b.astype(dtype)
             taken = self.time(lambda left=left, right=right: left @ right)
             yield Line(f"{dtype} {name}", flops(work / taken))

@@ -48,7 +48,7 @@ def test_all_of_it_runs_on_the_simulated_device(bench, capsys):
     assert len(rows) >= 12
     assert all(row[1] == row[2] == bench.SIMULATED for row in rows)
     for words in ("the driver's copy", "fused chain", "sum", "softmax", "layer norm", "float32",
-                  "bfloat16", "eager launch", "as a graph", "MLP forward, eager"):  # fmt: skip
+                  "bias and relu", "float64", "bfloat16", "eager launch", "as a graph", "MLP forward, eager"):  # fmt: skip
         assert words in out
     assert not any(unit in out for unit in ("GB/s", "TFLOP/s", " us |", "%,"))
 

@@ -23,7 +23,7 @@ from typing import Final, final
 from polyback.simt.geometry import blocks
 
 FILL: Final = 2000  # clocks: two accesses of memory that nothing hides, 600 to 800 each, and ends
-LAUNCH: Final = 4000  # clocks: a second launch on a stream, 2 us at 1.7 GHz and a little
+LAUNCH: Final = 8000  # clocks: a second launch takes 2 us of the GPU; of the host's 6, part shows
 L2_BYTES: Final = 24  # of a clock and multiprocessor: 5.5 TB/s
 MEMORY_BYTES: Final = 15  # likewise: 3.35 TB/s
 SHARES: Final = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # at most
