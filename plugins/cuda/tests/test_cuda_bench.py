@@ -47,8 +47,9 @@ def test_all_of_it_runs_on_the_simulated_device(bench, capsys):
     rows = [line.split(" | ") for line in out.splitlines() if line.startswith("| ")][2:]
     assert len(rows) >= 12
     assert all(row[1] == row[2] == bench.SIMULATED for row in rows)
-    for words in ("the driver's copy", "fused chain", "sum", "softmax", "layer norm", "float32",
-                  "bias and relu", "float64", "bfloat16", "eager launch", "as a graph", "MLP forward, eager"):  # fmt: skip
+    for words in ("the driver's copy", "fused chain", "sum", "column sums", "softmax", "layer norm",
+                  "float32", "bias and relu", "float64", "bfloat16", "eager launch", "as a graph",
+                  "MLP forward, eager"):  # fmt: skip
         assert words in out
     assert not any(unit in out for unit in ("GB/s", "TFLOP/s", " us |", "%,"))
 
