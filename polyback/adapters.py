@@ -153,7 +153,7 @@ class _Run:
         """A number as an operand: one element that every index reads."""
         operand = self.temporary(number, self.shape if self.dense else ())
         self.device.fill(operand, value)
-        return replace(operand, view=operand.view.expand(self.shape))
+        return Operand(operand.buffer, operand.dtype, operand.view.expand(self.shape))
 
     def release(self, position: int, numbers: set[int]) -> None:
         """Free those of ``numbers`` that are temporaries and that no later instruction reads."""
@@ -172,7 +172,7 @@ class _Run:
 
 # --- ContiguousOnly -------------------------------------------------------------------------------
 
-_WRAPPED: Final = frozenset(feature.name for feature in FEATURES)
+_WRAPPED: Final = frozenset(feature.name for feature in FEATURES) - {"prepare"}  # nothing to keep
 _PASSED: Final = frozenset({"memory_stats", "trim", "host_view", "adopt"})
 
 
@@ -361,9 +361,8 @@ class ContiguousOnly(Device):
         """``x`` if it is dense, else a dense temporary, with its elements if ``read``."""
         shape = x.view.shape
         if x.view.is_contiguous:
-            return replace(
-                x, view=View(shape, row_major(shape), x.view.offset if x.view.size else 0)
-            )
+            start = x.view.offset if x.view.size else 0
+            return Operand(x.buffer, x.dtype, View(shape, row_major(shape), start))
         buffer = self._device.allocate(nbytes(shape, x.dtype))
         temporaries.append(buffer)
         dense = Operand(buffer, x.dtype, View.contiguous(shape))

@@ -17,7 +17,7 @@ import numpy as np
 
 from polyback import fusion, scalar
 from polyback.composite import Composite
-from polyback.config import config
+from polyback.config import CHANGED, config
 from polyback.device import Operand
 from polyback.dtype import DType, bool_, int64
 from polyback.errors import DeviceClosed, DeviceMismatch, InvalidArgument, OutOfMemory
@@ -30,13 +30,13 @@ from polyback.view import Shape, View, broadcast_shapes
 
 @final
 class Array:
-    """Numbers of one type on one device, seen through a view. ``_data`` may still be pending."""
+    """Numbers of one type on one device, seen through a view, which may still be pending."""
 
-    __slots__ = ("__weakref__", "_data", "device", "dtype", "view")
+    __slots__ = ("__weakref__", "device", "dtype", "lazy", "view")
 
-    def __init__(self, device: Device, dtype: DType, view: View, data: Leaf | Pending) -> None:
+    def __init__(self, device: Device, dtype: DType, view: View, data: Leaf) -> None:
         self.device, self.dtype, self.view = device, dtype, view
-        self._data = data
+        self.lazy = data  # the numbers, or the expression for them
 
     @property
     def shape(self) -> Shape:
@@ -46,9 +46,9 @@ class Array:
     @property
     def data(self) -> Leaf:
         """The numbers as kernels read them, with all pending work launched."""
-        data = self._data
-        if type(data) is Pending:
-            data = self._data = fusion.evaluate(data)
+        data: Any = self.lazy
+        if data.storage is None:
+            fusion.evaluate(data)
         return data
 
     @property
@@ -57,23 +57,16 @@ class Array:
         return self.data.storage
 
     @property
-    def lazy(self) -> Leaf | Pending:
-        """The numbers, or the expression for them where it has not run."""
-        data = self._data
-        if type(data) is Pending and data.leaf is not None:
-            data = self._data = data.leaf
-        return data
-
-    @property
     def pending(self) -> Pending | None:
         """The expression behind this array, or None once it has numbers."""
-        data = self.lazy
-        return data if type(data) is Pending else None
+        data: Any = self.lazy
+        return data if data.storage is None else None
 
     @property
     def version(self) -> int:
         """Counts writes in place to the buffer."""
-        return 0 if self.pending is not None else self.data.storage.version
+        storage = self.lazy.storage
+        return 0 if storage is None else storage.version
 
     def operand(self, shape: Shape | None = None) -> Operand:
         """How a kernel reads this array, broadcast to ``shape``."""
@@ -242,7 +235,7 @@ def same_device(what: str, *arrays: Array) -> Device:
 def apply(row: Scalar | Composite, operands: Sequence[Array | Number], dtype: DType) -> Array:
     """``row`` on broadcast operands of type ``dtype`` (and numbers, which take it)."""
     wide, first = dtype.compute, None
-    args: list[Pending | Leaf | Number] = []
+    args: list[Leaf | Number] = []
     for x in operands:
         if type(x) is not Array:
             args.append(x)
@@ -251,10 +244,9 @@ def apply(row: Scalar | Composite, operands: Sequence[Array | Number], dtype: DT
             first, shape = x, x.view.shape
         elif x.device is not first.device or x.view.shape != shape:
             return _apply_broadcast(row, operands, dtype)
-        data = x.lazy
-        args.append(data if x.dtype.compute is x.dtype else _widened(x.device, data))
+        args.append(x.lazy if wide is dtype or x.dtype is wide else _widened(x))
     assert first is not None
-    result = row.result_dtype(wide)
+    result = wide if row.gives == "same" else row.result_dtype(wide)
     node = _node(first.device, row, args, result, View.contiguous(shape))
     if wide is not dtype and result is wide:
         node = _node(first.device, CAST, [node], dtype, node.view)
@@ -282,27 +274,34 @@ def cast(x: Array, dtype: DType) -> Array:
     return _array(_node(x.device, CAST, [x.lazy], dtype, View.contiguous(x.view.shape)))
 
 
-def _widened(device: Device, data: Pending | Leaf) -> Pending:
+def _widened(x: Array) -> Leaf:
     """Half types are computed in float32."""
-    view = View.contiguous(data.view.shape)
-    return _node(device, CAST, [data], data.dtype.compute, view)
+    if x.dtype.compute is x.dtype:
+        return x.lazy
+    return _node(x.device, CAST, [x.lazy], x.dtype.compute, View.contiguous(x.view.shape))
 
 
 def _node(
-    device: Device, row: Scalar | Composite, args: list[Any], dtype: DType, view: View
+    device: Device,
+    row: Scalar | Composite,
+    args: Sequence[Leaf | Number],
+    dtype: DType,
+    view: View,
 ) -> Pending:
     node = Pending(device, row, args, dtype, view)
     if node.nodes > fusion.MAX_NODES or node.leaves > fusion.MAX_LEAVES:
-        stored = [fusion.evaluate(arg) if type(arg) is Pending else arg for arg in args]
-        node = Pending(device, row, stored, dtype, view)
+        for arg in args:
+            if type(arg) is Pending:
+                fusion.evaluate(arg)
+        node = Pending(device, row, args, dtype, view)
     return node
 
 
 def _array(node: Pending) -> Array:
     result = Array(node.device, node.dtype, node.view, node)
     node.owner = weakref.ref(result)
-    if node.leaves > fusion.MAX_LEAVES or not config().fuse:  # it reads memory that is shared
-        fusion.evaluate(node)
+    if node.leaves > fusion.MAX_LEAVES or ("fuse" in CHANGED and not config().fuse):
+        fusion.evaluate(node)  # it reads memory that is shared, or nothing may wait
     return result
 
 

@@ -15,6 +15,8 @@ from typing import Any, Final, final
 
 from polyback.errors import InvalidArgument
 
+CHANGED: Final = set[str]()  # options that anybody ever set: asking for others costs launches time
+
 
 def _option(default: Any, text: str, *choices: str) -> Any:
     return field(default=default, metadata={"text": text, "choices": choices})
@@ -56,6 +58,8 @@ class Config:
                 raise InvalidArgument(f"[config] {f.name}={value!r}: want {' | '.join(choices)}")
             if isinstance(value, int) and value < 0:
                 raise InvalidArgument(f"[config] {f.name}={value!r}: want 0 or more")
+            if value != f.default:
+                CHANGED.add(f.name)
 
     @classmethod
     def describe(cls) -> list[tuple[str, Any, str]]:

@@ -7,13 +7,26 @@ has its own conformance file. ``since`` is the protocol version that introduced 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, Protocol, final
 
 from polyback.device import Operand
 from polyback.program import Number, Program
 from polyback.scalar import Reduction
+
+
+class Prepare(Protocol):
+    """Feature ``prepare``."""
+
+    def prepare(
+        self, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
+    ) -> Callable[[Sequence[Operand], Sequence[Operand | Number]], None]:
+        """Check, compile and lay out once what ``elementwise`` would do for every call, and run
+        nothing. The result, called with ``(outs, ins)``, is ``elementwise`` for operands of these
+        types, shapes and strides; their buffers and offsets, the numbers, and which output is
+        exactly an input are those of each call."""
+        ...
 
 
 class ReduceFused(Protocol):
@@ -254,6 +267,7 @@ class Feature:
 
 
 FEATURES: Final = (
+    Feature("prepare", Prepare, (1, 2)),
     Feature("reduce_fused", ReduceFused, (1, 0)),
     Feature("gemm_epilogue", GemmEpilogue, (1, 2)),
     Feature("gather", Gather, (1, 0)),

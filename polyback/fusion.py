@@ -12,26 +12,29 @@ never stored.
 Only nodes of one shape join; an operand of another shape is evaluated first and broadcast.
 ``configure(fuse=False)`` runs every node at once; nothing else differs.
 
-Every operation passes through here, so the code is lean: a Leaf is the Operand itself, and a
-Program is found by the flat list of rows, types and value numbers that describes the expression.
+Every operation passes through here, so the code is lean: a Leaf is the Operand itself, a node that
+has run is a Leaf, and a launch is found by the flat list of rows, types, value numbers and strides
+that describes it: known ones go straight to what the device prepared for them.
 """
 
 from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, final
 
 import numpy as np
 
 from polyback.composite import Composite
+from polyback.config import CHANGED
 from polyback.device import Operand
 from polyback.dtype import DType
 from polyback.program import Input, Instr, Number, Program, copy_program
-from polyback.runtime import Device, Storage, launch, launch_program
+from polyback.runtime import Device, Storage, launch, launch_program, report
 from polyback.scalar import Scalar
 from polyback.view import View
 
@@ -46,10 +49,10 @@ CHEAP_NODES: Final = 8
 PRODUCT: Final = Scalar("matmul", 2, frozenset(), "", np.matmul, ulp=math.inf)
 _PROGRAMS: Final[dict[tuple[Any, ...], Program]] = {}
 _FORGETTING: Final = Lock()
+_Run = Callable[[list["Pending"], Sequence[Operand]], None]  # (outputs, outs)
 _NO_ARRAY: Final[Any] = lambda: None  # noqa: E731  (a reference to nothing)
 
 
-@final
 @dataclass(slots=True, eq=False)
 class Leaf(Operand):
     """Stored numbers as an expression reads them: the operand of a kernel, and the storage that the
@@ -60,48 +63,46 @@ class Leaf(Operand):
     @classmethod
     def of(cls, storage: Storage, view: View, dtype: DType) -> Leaf:
         """``storage`` read as ``dtype`` through ``view``."""
-        return cls(storage.buffer, dtype, view, storage)
+        return Leaf(storage.buffer, dtype, view, storage)
 
 
 @final
-class Pending:
-    """``row`` applied to pending nodes, leaves and numbers; ``leaf`` holds the result once it has
-    run, dense and row-major as ``view`` says. ``readers`` are the expressions that still have to
-    read it (see :class:`Storage`)."""
+class Pending(Leaf):
+    """``row`` applied to pending nodes, leaves and numbers. Once it has run it is a leaf like any
+    other, dense and row-major as ``view`` says; until then ``storage`` is None. ``readers`` are the
+    expressions that still have to read it (see :class:`Storage`)."""
 
-    __slots__ = ("__weakref__", "args", "device", "dtype", "leaf", "leaves", "nodes", "owner",
-                 "readers", "row", "view")  # fmt: skip
+    __slots__ = ("__weakref__", "args", "device", "leaves", "nodes", "owner", "readers", "row")
 
-    nodes: int
-    leaves: int
+    storage: Any  # None: to be run
 
     def __init__(
         self,
         device: Device,
         row: Scalar | Composite,
-        args: Sequence[Pending | Leaf | Number],
+        args: Sequence[Leaf | Number],
         dtype: DType,
         view: View,
     ) -> None:
         self.device, self.row, self.args, self.dtype, self.view = device, row, args, dtype, view
-        self.leaf: Leaf | None = None
+        self.storage = None
         self.owner: weakref.ref[Array] = _NO_ARRAY
         self.readers: list[weakref.ref[Pending]] = []
         nodes, leaves, me = row.nodes, 0, weakref.ref(self)
         for arg in args:
-            if type(arg) is Leaf:
-                storage = arg.storage
+            if not isinstance(arg, Leaf):
+                leaves += 1
+            elif (storage := arg.storage) is not None:
                 leaves += storage.weight
                 readers = storage.readers
                 if len(readers) >= 64:
                     _forget_done(readers)
                 readers.append(me)
-            elif type(arg) is Pending:
-                nodes += arg.nodes
-                leaves += arg.leaves
-                arg.readers.append(me)
             else:
-                leaves += 1
+                node: Any = arg
+                nodes += node.nodes
+                leaves += node.leaves
+                node.readers.append(me)
         self.nodes, self.leaves = nodes, leaves
 
 
@@ -110,79 +111,79 @@ def _forget_done(readers: list[weakref.ref[Pending]]) -> None:
     one meanwhile, at the end; one that would drop some too leaves it."""
     if _FORGETTING.acquire(blocking=False):
         known = len(readers)
-        readers[:known] = [r for r in readers[:known] if (n := r()) is not None and n.leaf is None]
+        readers[:known] = [
+            r for r in readers[:known] if (n := r()) is not None and n.storage is None
+        ]
         _FORGETTING.release()
 
 
 @final
 class _Writer:
-    """Writes an expression down as the key of its Program.
+    """Writes an expression down as the key of its Program, and of its launch.
 
-    ``code`` holds row and type of each instruction, then for each operand: the type of an array
-    that is a new input, None for a number, which always is, or what came before: k for input k,
-    -1 - k for instruction k. ``products`` are the places of inputs that have not been multiplied.
+    ``code`` starts with shape and strides of what is written. Then it holds row and type of each
+    instruction, and for each operand: strides and type of an array that is a new input, None for a
+    number, which always is, or what came before: k for input k, -1 - k for instruction k.
+    ``products`` are the places of inputs that have not been multiplied.
     """
 
     __slots__ = ("code", "names", "nodes", "products", "values")
 
-    def __init__(self, root: Pending) -> None:
-        self.code: list[Any] = []
+    def __init__(self, view: View) -> None:
+        self.code: list[Any] = [view.shape, view.strides]
         self.values: list[Any] = []  # what to pass for each input: a Leaf, a number, a product
         self.products: tuple[int, ...] = ()
         self.nodes: list[Pending] = []  # in order of evaluation
-        self.names: dict[Any, int] = {}
-        self.add(root)
+        self.names: dict[Leaf, int] = {}
 
-    def add(self, node: Pending) -> None:
+    def add(self, node: Pending) -> _Writer:
         """Append ``node`` after everything it needs."""
         args = node.args
         names, code, values = self.names, self.code, self.values
         if node.nodes > 1:
             for arg in args:
-                if type(arg) is not Pending or arg.leaf is not None or arg in names:
+                if type(arg) is not Pending or arg.storage is not None or arg in names:
                     continue
                 if arg.row is not PRODUCT:
                     self.add(arg)
         code += (node.row, node.dtype)
-        for arg in args:
-            x: Any = arg
-            if type(x) is Pending:
-                known = names.get(x)
-                if known is not None:
-                    code.append(known)
-                    continue
-                if x.leaf is None:
-                    self.products += (len(values),)
-                    names[x] = len(values)
-                    values.append(x)
-                    code.append(x.dtype)
-                    continue
-                x = x.leaf
-            if type(x) is Leaf:
-                known = names.get(x)
-                if known is None:
-                    names[x] = len(values)
-                    values.append(x)
-                    code.append(x.dtype)
-                else:
-                    code.append(known)
-            else:
+        for x in args:
+            if not isinstance(x, Leaf):
                 code.append(None)
                 values.append(x)
+            elif x in names:
+                code.append(names[x])
+            else:
+                if x.storage is None:  # a product
+                    self.products += (len(values),)
+                names[x] = len(values)
+                values.append(x)
+                code += (x.view.strides, x.dtype)
         self.nodes.append(node)
         names[node] = -len(self.nodes)
+        return self
+
+    def launch(self, outputs: list[Pending], outs: Sequence[Operand]) -> None:
+        """Run the expression; its ``outputs`` are written to ``outs``, which share a view."""
+        code, values, device = self.code, self.values, outputs[0].device
+        if len(outputs) > 1:  # else it is the last instruction
+            code = [*code, *[self.names[node] for node in outputs]]
+        found = device.prepared.get(key := tuple(code))
+        if found is None:
+            found = device.prepare(key, self.program(outputs), outs, values)
+        if "debug" in CHANGED:
+            report(device, "elementwise", outs, values, found.program)
+        found.run(outs, values)
 
     def program(self, outputs: list[Pending]) -> Program:
         """The Program with ``outputs``, from the cache if it has been seen."""
-        code = self.code
-        if len(outputs) > 1:  # else it is the last instruction
-            code = [*code, *(self.names[node] for node in outputs)]
-        found = _PROGRAMS.get(key := tuple(code))
+        wanted = [self.names[node] for node in outputs]
+        code = [part for part in self.code if type(part) is not tuple]  # without the layouts
+        found = _PROGRAMS.get(key := (*code, *wanted))
         if found is None:
             if len(_PROGRAMS) >= 4096:
                 _PROGRAMS.clear()
-            wanted = [self.names[node] for node in outputs]
-            found = _PROGRAMS[key] = _program(self.code, wanted)
+            found = _PROGRAMS[key] = _program(code, wanted)
         return found
 
 
@@ -249,7 +250,7 @@ def _number_dtypes(
 
 def collect(root: Pending) -> tuple[Program, list[Leaf | Number]]:
     """The Program of ``root`` alone and its inputs, for a consumer that runs it itself."""
-    writer = _Writer(root)
+    writer = _Writer(root.view).add(root)
     return writer.program([root]), writer.values
 
 
@@ -257,91 +258,79 @@ def is_cheap(root: Pending) -> bool:
     """Is running the expression again cheaper than storing and loading its result?"""
     if root.nodes > CHEAP_NODES or root.row.ulp > CHEAP_ULP:
         return False
-    return all(arg.leaf or is_cheap(arg) for arg in root.args if type(arg) is Pending)
+    return all(arg.storage or is_cheap(arg) for arg in root.args if type(arg) is Pending)
 
 
-def evaluate(root: Pending) -> Leaf:
-    """Run ``root`` and everything below it; returns its numbers (row-major, dense)."""
-    with root.device.lock:  # no node runs twice, and no write comes between
-        return _evaluate(root)
+def evaluate(root: Pending) -> None:
+    """Run ``root`` and everything below it: it is a leaf afterwards (row-major, dense)."""
+    device = root.device
+    with device.lock:  # no node runs twice, and no write comes between
+        if root.storage is not None:
+            return
+        run: _Run = _multiply
+        outputs = [root]
+        if root.row is not PRODUCT:
+            writer = _Writer(root.view).add(root)
+            if len(writer.nodes) > 1:
+                outputs = [n for n in writer.nodes if n is root or n.owner() is not None]
+            run = _with_products(writer, outputs) if writer.products else writer.launch
+        size, storages = root.view.size, []
+        for node in outputs:
+            storage = Storage(device, size * node.dtype.itemsize)
+            storages.append(storage)
+            node.buffer = storage.buffer
+        if size:
+            run(outputs, outputs)
+        for node, storage in zip(outputs, storages, strict=True):
+            storage.readers = node.readers  # a write to the numbers must wait for them now
+            node.storage = storage
+            node.args = ()  # lets go of what was read
 
 
-def _evaluate(root: Pending) -> Leaf:
-    if root.leaf is not None:
-        return root.leaf
-    if root.row is PRODUCT:
-        return _multiply(root)
-    writer = _Writer(root)
-    outputs = writer.nodes
-    if len(outputs) > 1:
-        outputs = [n for n in outputs if n is root or n.owner() is not None]
-    device, view, leaves = root.device, root.view, []
-    for node in outputs:
-        storage, dtype = Storage(device, view.size * node.dtype.itemsize), node.dtype
-        leaves.append(Leaf(storage.buffer, dtype, view, storage))
-    if view.size:
-        program = writer.program(outputs)
-        if not writer.products or not _fused(writer, program, leaves):
-            launch_program(device, program, leaves, writer.values)
-    for node, leaf in zip(outputs, leaves, strict=True):
-        _finish(node, leaf)
-    return leaves[-1]  # the root is evaluated last
-
-
-def _finish(node: Pending, leaf: Leaf) -> None:
-    node.leaf = leaf
-    node.args = ()  # lets go of what was read
-    leaf.storage.readers = node.readers  # a write to the numbers must wait for them now
-
-
-def _multiply(node: Pending) -> Leaf:
+def _multiply(nodes: list[Pending], outs: Sequence[Operand]) -> None:
     """Run a product by itself."""
-    storage = Storage(node.device, node.view.size * node.dtype.itemsize)
-    leaf = Leaf(storage.buffer, node.dtype, node.view, storage)
+    (node,) = nodes
     args: Any = node.args
     launch(node.device, f"matmul {node.dtype}", True,
-           lambda protocol, outs, ins: protocol.matmul(outs[0], *ins), [leaf], args)  # fmt: skip
-    _finish(node, leaf)
-    return leaf
+           lambda protocol, o, i: protocol.matmul(*o, *i), outs, args)  # fmt: skip
 
 
-def _multiply_all(writer: _Writer) -> None:
-    """Run the products below an expression, each by itself."""
-    for k in writer.products:
-        writer.values[k] = _evaluate(writer.values[k])
-    writer.products = ()
-
-
-def _fused(writer: _Writer, program: Program, outs: list[Leaf]) -> bool:
-    """Run the last product of an expression together with it, if nobody else needs the product; all
-    others by themselves."""
+def _with_products(writer: _Writer, outputs: list[Pending]) -> _Run:
+    """How to run an expression that reads products: the last of them together with it, if nobody
+    else needs that product; all others have run by themselves when this returns."""
     place = writer.products[-1]
     product: Pending = writer.values[place]
-    device, inside = product.device, writer.nodes
-    others = [n for r in product.readers if (n := r()) is not None and n.leaf is None]
-    alone = product.owner() is None and all(n in inside for n in others)
-    if len(outs) != 1 or not alone or device.missing(program):
-        _multiply_all(writer)
-        return False
-    writer.products = writer.products[:-1]
-    _multiply_all(writer)
+    others = [n for r in product.readers if (n := r()) is not None and n.storage is None]
+    alone = product.owner() is None and all(n in writer.nodes for n in others)
+    fused = len(outputs) == 1 and alone and not product.device.missing(writer.program(outputs))
+    for k in writer.products[:-1] if fused else writer.products:
+        evaluate(writer.values[k])
+    return partial(_multiply_fused, writer, place) if fused else writer.launch
+
+
+def _multiply_fused(
+    writer: _Writer, place: int, outputs: list[Pending], outs: Sequence[Operand]
+) -> None:
+    """Run an expression and the product that is input ``place`` of it in one launch."""
+    product: Pending = writer.values[place]
     args: Any = product.args
-    feature: Any = device.protocol
+    feature: Any = product.device.protocol
+    program = writer.program(outputs)
     ins = [*writer.values[:place], None, *writer.values[place + 1 :]]
-    launch(device, f"matmul {product.dtype}, then a program", True,
+    launch(product.device, f"matmul {product.dtype}, then a program", True,
            lambda _, o, i: feature.matmul_fused(*o, *i, program, ins), outs, args)  # fmt: skip
-    return True
 
 
 def evaluate_into(root: Pending, storage: Storage, view: View) -> None:
     """Run ``root`` with its result written to ``view`` of ``storage``, which it may read there."""
     if root.row is not PRODUCT:
-        writer = _Writer(root)
-        _multiply_all(writer)
+        writer = _Writer(view).add(root)
+        for k in writer.products:
+            evaluate(writer.values[k])
     if root.row is PRODUCT or _reads_other_view(writer, root, storage, view):
-        source = evaluate(root)
+        evaluate(root)
         before_write(storage)
-        copy_leaf(source, storage, view)
+        copy_leaf(root, storage, view)
         return
     needed = [  # by others too: made while what they read is still there
         node
@@ -351,11 +340,11 @@ def evaluate_into(root: Pending, storage: Storage, view: View) -> None:
     for node in needed:
         evaluate(node)
     if needed:
-        writer = _Writer(root)
+        writer = _Writer(view).add(root)
     before_write(storage, set(writer.nodes))
     if 0 not in view.shape:
         out = Operand(storage.buffer, root.dtype, view)
-        launch_program(root.device, writer.program([root]), [out], writer.values)
+        writer.launch([root], [out])
 
 
 def share(storage: Storage) -> None:
@@ -379,8 +368,7 @@ def _readers_below(writer: _Writer, storage: Storage) -> list[Pending]:
     found: dict[Any, None] = {}  # a set in the order of insertion
     for node in writer.nodes:
         for arg in node.args:
-            leaf = arg.leaf if isinstance(arg, Pending) else arg
-            if arg in found or (isinstance(leaf, Leaf) and leaf.storage is storage):
+            if arg in found or (isinstance(arg, Leaf) and arg.storage is storage):
                 found[node] = None
     return list(found)
 
@@ -400,5 +388,5 @@ def before_write(storage: Storage, but: Container[Pending] = ()) -> None:
     readers, storage.readers = storage.readers, []
     for reference in readers:
         node = reference()
-        if node is not None and node.leaf is None and node not in but:
+        if node is not None and node.storage is None and node not in but:
             evaluate(node)

@@ -11,12 +11,13 @@ import gc
 import os
 import weakref
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cached_property, partial
 from threading import RLock
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from polyback import registry
-from polyback.config import config
+from polyback.config import CHANGED, config
 from polyback.device import Caps, Operand
 from polyback.errors import InvalidArgument, OutOfMemory, UnsupportedOp
 from polyback.fallback import run_on_host
@@ -27,6 +28,16 @@ if TYPE_CHECKING:
     from polyback.device import Device as ProtocolDevice
 
 Run = Callable[["ProtocolDevice", Sequence[Operand], Sequence[Any]], None]
+MOST_LAUNCHES: Final = 4096  # prepared ones that a device keeps
+
+
+@final
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A program made ready for operands of certain types, shapes and strides."""
+
+    program: Program
+    run: Callable[[Sequence[Operand], Sequence[Any]], None]  # (outs, ins)
 
 
 @final
@@ -41,11 +52,13 @@ class Device:
         self.lock = RLock()  # held while expressions run and while a buffer is written in place
         # By id, far faster than comparing programs; kept alive, so that no id comes twice.
         self._missing: dict[int, tuple[list[str], Program]] = {}
+        self.prepared: dict[tuple[Any, ...], Prepared] = {}  # by all that a launch depends on
 
     def _after_fork(self) -> None:
         """In a forked child: another thread may have held the lock, and the registry knows whether
         the device is still to be used."""
         self.lock = RLock()
+        self.prepared = {}
         self.__dict__.pop("protocol", None)
 
     @cached_property
@@ -75,6 +88,28 @@ class Device:
                 self._missing.clear()
             known = self._missing[id(program)] = (self.caps.missing(program), program)
         return known[0]
+
+    def prepare(
+        self,
+        key: tuple[Any, ...],
+        program: Program,
+        outs: Sequence[Operand],
+        ins: Sequence[Operand | Number],
+    ) -> Prepared:
+        """Make ``program`` ready for operands such as these, and keep it as ``prepared[key]``."""
+        missing, protocol = self.missing(program), self.protocol
+        if missing:
+            what = f"elementwise {', '.join(missing)}"
+            found = Prepared(program, partial(_run_on_reference, self, what, _elementwise(program)))
+        elif self.has("prepare"):
+            feature: Any = protocol
+            found = Prepared(program, feature.prepare(program, outs, ins))
+        else:
+            found = Prepared(program, partial(protocol.elementwise, program))
+        if len(self.prepared) >= MOST_LAUNCHES:
+            self.prepared.clear()
+        self.prepared[key] = found
+        return found
 
     def synchronize(self) -> None:
         """Wait until all queued work is done; raises its first error."""
@@ -179,12 +214,49 @@ def launch(
 
     Raises UnsupportedOp under ``fallback="forbid"``.
     """
-    if config().debug:
-        shapes = [x.view.shape if isinstance(x, Operand) else x for x in (*outs, *ins)]
-        print(f"polyback {device}: {what} {shapes}")
+    if "debug" in CHANGED:
+        report(device, what, outs, ins)
     if supported:
         run(device.protocol, outs, ins)
-        return
+    else:
+        _run_on_reference(device, what, run, outs, ins)
+
+
+def launch_program(
+    device: Device, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
+) -> None:
+    """Launch an elementwise program."""
+    layouts = [x.view.strides if isinstance(x, Operand) else None for x in (*outs, *ins)]
+    key = (id(program), outs[0].view.shape, *layouts)  # kept with the program: no id comes twice
+    found = device.prepared.get(key) or device.prepare(key, program, outs, ins)
+    if "debug" in CHANGED:
+        report(device, "elementwise", outs, ins, program)
+    found.run(outs, ins)
+
+
+def _elementwise(program: Program) -> Run:
+    return lambda protocol, outs, ins: protocol.elementwise(program, outs, ins)
+
+
+def report(
+    device: Device,
+    what: str,
+    outs: Sequence[Any],
+    ins: Sequence[Any],
+    program: Program | None = None,
+) -> None:
+    """Print a launch where the option ``debug`` asks for it."""
+    debug = config().debug
+    if debug >= 2 and program is not None:
+        print(program)
+    if debug:
+        shapes = [x.view.shape if isinstance(x, Operand) else x for x in (*outs, *ins)]
+        print(f"polyback {device}: {what} {shapes}")
+
+
+def _run_on_reference(
+    device: Device, what: str, run: Run, outs: Sequence[Operand], ins: Sequence[Operand | Number]
+) -> None:
     reference = registry.reference_device()
     if reference is None or _device(*reference) == device:
         raise UnsupportedOp(
@@ -192,25 +264,3 @@ def launch(
             f"on the host; install one (see polyback doctor)"
         )
     run_on_host(device, _device(*reference), what, run, outs, ins)
-
-
-def launch_program(
-    device: Device, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
-) -> None:
-    """Launch an elementwise program."""
-    missing = device.missing(program)
-    debug = config().debug
-    if not missing and not debug:  # the usual case, at little cost
-        device.protocol.elementwise(program, outs, ins)
-        return
-    if debug >= 2:
-        print(program)
-    what = f"elementwise {', '.join(missing)}" if missing else "elementwise"
-    launch(
-        device,
-        what,
-        not missing,
-        lambda protocol, o, i: protocol.elementwise(program, o, i),
-        outs,
-        ins,
-    )

@@ -8,6 +8,7 @@ import operator
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -18,17 +19,25 @@ from polyback import fusion, runtime
 
 
 @pytest.fixture
-def launches(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The programs handed to a device, printed, in order."""
+def launches(monkeypatch: pytest.MonkeyPatch, device: str) -> Iterator[list[str]]:
+    """The programs that run on the device, printed, in order."""
     seen: list[str] = []
-    original = fusion.launch_program
+    found, original = pb.get_device(device), runtime.Device.prepare
 
-    def record(device, program, outs, ins):
-        seen.append(str(program))
-        original(device, program, outs, ins)
+    def prepare(self, key, program, outs, ins):
+        made = original(self, key, program, outs, ins)
 
-    monkeypatch.setattr(fusion, "launch_program", record)
-    return seen
+        def run(outs, ins):
+            seen.append(str(program))
+            made.run(outs, ins)
+
+        self.prepared[key] = runtime.Prepared(program, run)
+        return self.prepared[key]
+
+    monkeypatch.setattr(runtime.Device, "prepare", prepare)
+    found.prepared.clear()
+    yield seen
+    found.prepared.clear()
 
 
 def vector(device: str, *values: float) -> pb.Tensor:

@@ -6,7 +6,8 @@ For an operand that is neither a tensor nor a number Python raises TypeError.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, final
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -19,16 +20,13 @@ if TYPE_CHECKING:
 Number = (bool, int, float, complex, np.generic)
 
 
-@final
-class _Functions:
-    """The functions by name, looked up when called: they need Tensor, which needs this file."""
-
-    def __getattr__(self, name: str) -> Any:
-        function = self.__dict__[name] = getattr(frontend.functions, name)
-        return function
+def _function(name: str) -> Any:
+    function = F.__dict__[name] = getattr(frontend.functions, name)
+    return function
 
 
-F: Final[Any] = _Functions()
+F: Final[Any] = ModuleType("F")  # the functions by name, looked up when called: they need Tensor,
+F.__getattr__ = _function  # which needs this file; of a module Python finds them fastest
 
 
 class Operators:

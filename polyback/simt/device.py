@@ -49,7 +49,7 @@ from polyback.simt.scanner import Scanner
 from polyback.view import View
 
 # All of the table but what needs the host's memory; values are sorted by their places.
-FEATURES: Final = frozenset(f.name for f in TABLE) - {"sort", "host_view", "adopt"}
+FEATURES: Final = frozenset(f.name for f in TABLE) - {"prepare", "sort", "host_view", "adopt"}
 
 
 class SimtDevice(Device):

@@ -11,7 +11,7 @@ from polyback.dtype import DTYPES, dtype_of
 FEATURES = frozenset(
     {"reduce_fused", "gather", "scatter", "scatter_minmax", "argsort", "sort", "scan"}
     | {"argreduce", "softmax", "layer_norm", "conv2d", "pool2d"}
-    | {"memory_stats", "host_view", "adopt"}
+    | {"memory_stats", "host_view", "adopt", "prepare"}
 )
 STORED = frozenset(d.name for d in DTYPES)
 

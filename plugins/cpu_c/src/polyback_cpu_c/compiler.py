@@ -45,9 +45,6 @@ class Plan:
     only_copies: bool  # its one input to its one output
     layouts: dict[tuple[Any, ...], Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self.unusual = bool(self.numbers or self.has_index or self.hazards)
-
     def remember(self, key: list[Any], found: object) -> None:
         """Keep a layout, and forget all when there are too many."""
         if len(self.layouts) >= MOST_LAYOUTS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, Final, Literal, final
 
@@ -11,6 +11,7 @@ from polyback.config import Config
 from polyback.device import Operand
 from polyback.dtype import DType
 from polyback.errors import InvalidArgument, UnsupportedOp
+from polyback.operand_check import check_operands
 from polyback.program import Number, Program, copy_program, fill_program
 from polyback.scalar import Reduction
 from polyback_cpu_c import driver
@@ -18,14 +19,12 @@ from polyback_cpu_c.batches import collapse, starts
 from polyback_cpu_c.compiler import Compiler, Plan
 from polyback_cpu_c.indexing import DTYPE_NUMBERS, SCATTER_MODES, index_call
 from polyback_cpu_c.lanewise import Lanewise
-from polyback_cpu_c.layout import Layout, Request, layout
-from polyback_cpu_c.operands import address, collect, complete, mismatch, pack_cast, shift
+from polyback_cpu_c.launch import Launch
+from polyback_cpu_c.operands import address, collect, mismatch, pack_numbers
 from polyback_cpu_c.reduction import ReducePlan, arrange, views_of_result
 from polyback_cpu_c.windowed import Windowed
 
 MOST_PROGRAMS: Final = 4096  # compiled ones that are kept
-AT_ONCE: Final = 1 << 28  # elements between two chances for Ctrl-C
-_NONE: Final[frozenset[int]] = frozenset()
 _SIZES: Final = struct.Struct("=4q")
 _STRIDES: Final = struct.Struct("=9q")
 _POINTERS: Final = struct.Struct("=3Q")
@@ -38,8 +37,6 @@ class CpuDevice(Lanewise, Windowed):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self._plans: dict[Program, Plan] = {}
-        # By id, ten times faster than comparing programs; kept alive, so that no id comes twice.
-        self._recent: dict[int, tuple[Program, Plan]] = {}
         self._reducers: dict[Program, Plan] = {}
 
     # --- programs ------------------------------------------------------------------------------
@@ -47,77 +44,20 @@ class CpuDevice(Lanewise, Windowed):
     def elementwise(
         self, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
     ) -> None:
-        if self._closed:
-            self._check_open()
-        known = self._recent.get(id(program))
-        plan = known[1] if known else self._plan(program)
-        shape = outs[0].view.shape
-        words, key = collect(plan, shape, (*ins, *outs))
-        stored = _NONE
-        if plan.unusual:
-            stored = complete(plan, words)
-            key.append(stored)
-        found = plan.layouts.get(tuple(key)) or self._layout(plan, key, ins, outs, stored)
-        if found.large:
-            first = len(words) - len(outs)
-            sole = frozenset(k for k in range(len(outs)) if words[first + k] not in words[:first])
-            key.append(("streamed", sole))
-            known = plan.layouts.get(tuple(key))
-            found = known or self._layout(plan, key, ins, outs, stored, sole)
-        if found.shifts:
-            shift(words, plan, found.shifts)
-        if found.copy:
-            driver.copy(plan.sizes[0], found.copy, *words)
-            return
-        try:
-            packed = plan.words.pack(*words)
-        except (struct.error, OverflowError):
-            packed = pack_cast(plan, words)
-        start, size = 0, found.size
-        while True:
-            stop = size if size - start <= AT_ONCE else start + AT_ONCE
-            status = driver.run(self._isa, plan.code, found.walks, packed, start, stop)
-            if status:
-                driver.check(status, "elementwise")
-            if stop == size:
-                return
-            start = stop
+        self.prepare(program, outs, ins)(outs, ins)
 
-    def _plan(self, program: Program) -> Plan:
-        """The plan of a program met for the first time, or of one equal to an earlier one."""
+    def prepare(
+        self, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
+    ) -> Callable[[Sequence[Operand], Sequence[Operand | Number]], None]:
+        """Feature."""
+        self.check_open()
         plan = self._plans.get(program)
         if plan is None:
             if len(self._plans) >= MOST_PROGRAMS:
                 self._plans.clear()
             plan = self._plans[program] = self._compile(program, False)
-        if len(self._recent) >= MOST_PROGRAMS:
-            self._recent.clear()
-        self._recent[id(program)] = (program, plan)
-        return plan
-
-    def _layout(
-        self,
-        plan: Plan,
-        key: list[Any],
-        ins: Sequence[Operand | Number],
-        outs: Sequence[Operand],
-        stored: frozenset[int],
-        streamed: frozenset[int] = _NONE,
-    ) -> Layout:
-        made = layout(
-            Request(
-                outs[0].view.shape,
-                [x.view.strides if isinstance(x, Operand) else None for x in ins],
-                [out.view.strides for out in outs],
-                plan.sizes,
-                plan.has_index,
-                stored,
-                streamed,
-                copies=plan.only_copies,
-            )
-        )
-        plan.remember(key, made)
-        return made
+        check_operands(program, outs, ins)
+        return Launch(self, self._isa, plan, outs, ins).run
 
     def _compile(self, program: Program, reducing: bool) -> Plan:
         missing = self._caps.missing(program)
@@ -128,7 +68,7 @@ class CpuDevice(Lanewise, Windowed):
     # --- reductions ----------------------------------------------------------------------------
 
     def reduce(self, op: Reduction, out: Operand, x: Operand, axes: tuple[int, ...]) -> None:
-        self._check_open()
+        self.check_open()
         if x.dtype.name not in self._caps.reductions[op.name]:
             raise UnsupportedOp(f"[{op.name}] cpu_c does not reduce {x.dtype}")
         self.reduce_fused(op, out, copy_program(x.dtype, x.dtype), (x,), axes)
@@ -142,7 +82,7 @@ class CpuDevice(Lanewise, Windowed):
         axes: tuple[int, ...],
     ) -> None:
         """Feature: blocks of the program's result go straight to the accumulators."""
-        self._check_open()
+        self.check_open()
         plan = self._reducers.get(program)
         if plan is None:
             if len(self._reducers) >= MOST_PROGRAMS:
@@ -153,8 +93,8 @@ class CpuDevice(Lanewise, Windowed):
             raise UnsupportedOp(f"[{op.name}] cpu_c does not reduce {dtype}")
         shape = next(x.view.shape for x in ins if isinstance(x, Operand))
         words, key = collect(plan, shape, ins)
-        if plan.unusual:
-            complete(plan, words)
+        if plan.has_index:
+            words.append(0)
         wanted = tuple(1 if a in axes else n for a, n in enumerate(shape))
         if out.dtype is not dtype or out.view.shape != wanted:
             raise mismatch(op.name, out, dtype, wanted)
@@ -189,7 +129,7 @@ class CpuDevice(Lanewise, Windowed):
         try:
             packed = plan.words.pack(*words)
         except (struct.error, OverflowError):
-            packed = pack_cast(plan, words)
+            packed = pack_numbers(plan, words)
         status = driver.reduce(
             self._isa, number, size, plan.code, found.layout.walks, packed,
             found.outer, found.length, found.inner, out,
@@ -206,7 +146,7 @@ class CpuDevice(Lanewise, Windowed):
     # --- matrix product ------------------------------------------------------------------------
 
     def matmul(self, out: Operand, a: Operand, b: Operand) -> None:
-        self._check_open()
+        self.check_open()
         dtype = a.dtype
         if dtype.name not in self._caps.matmul:
             raise UnsupportedOp(f"[matmul] cpu_c does not multiply {dtype}")
@@ -237,7 +177,7 @@ class CpuDevice(Lanewise, Windowed):
 
     def gather(self, out: Operand, x: Operand, index: Operand, axis: int) -> None:
         """Feature."""
-        self._check_open()
+        self.check_open()
         spec, pointers = index_call(out, x, index, axis, "gather")
         driver.gather(out.dtype.itemsize, spec, pointers)
 
@@ -247,7 +187,7 @@ class CpuDevice(Lanewise, Windowed):
     ) -> None:  # fmt: skip
         """Features ``scatter`` and ``scatter_minmax``; all but setting need a type that the device
         computes in."""
-        self._check_open()
+        self.check_open()
         number, row = SCATTER_MODES[mode]
         op = driver.OPS.get(f"{row}_{x.dtype.code}", -1)
         if row and op < 0:

@@ -25,7 +25,7 @@ class Lanewise(Opened):
 
     def argsort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
         """Feature."""
-        self._check_open()
+        self.check_open()
         if x.dtype.kind == "complex":
             raise UnsupportedOp(f"[argsort] cpu_c does not sort {x.dtype}")
         if out.dtype is not int64 or out.view.shape != x.view.shape:
@@ -36,7 +36,7 @@ class Lanewise(Opened):
 
     def sort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
         """Feature."""
-        self._check_open()
+        self.check_open()
         check_sort(self._caps, out, x, axis)
         number = DTYPE_NUMBERS[x.dtype.code]
         status = driver.sort(self._isa, number, descending, *lanes_of(axis, x, out))
@@ -44,21 +44,21 @@ class Lanewise(Opened):
 
     def scan(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
         """Feature."""
-        self._check_open()
+        self.check_open()
         check_scan(self._caps, op, out, x, axis)
         number, size = driver.REDUCES[f"{op.name}_{x.dtype.code}"], x.dtype.itemsize
         driver.check(driver.scan(self._isa, number, size, *lanes_of(axis, x, out)), "scan")
 
     def argreduce(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
         """Feature."""
-        self._check_open()
+        self.check_open()
         check_argreduce(self._caps, op, out, x, axis)
         number, size = driver.REDUCES[f"{op.name}_{x.dtype.code}"], x.dtype.itemsize
         driver.check(driver.place(self._isa, number, size, *lanes_of(axis, x, out)), "argreduce")
 
     def softmax(self, out: Operand, x: Operand, axis: int, log: bool) -> None:
         """Feature."""
-        self._check_open()
+        self.check_open()
         check_softmax(self._caps, out, x, axis)
         number = DTYPE_NUMBERS[x.dtype.code]
         status = driver.softmax(self._isa, number, *lanes_of(axis, x, out), log)
@@ -69,7 +69,7 @@ class Lanewise(Opened):
         weight: Operand | None, bias: Operand | None, eps: float,
     ) -> None:  # fmt: skip
         """Feature."""
-        self._check_open()
+        self.check_open()
         check_layer_norm(self._caps, out, mean, scale, x, weight, bias)
         number = DTYPE_NUMBERS[x.dtype.code]
         lanes = lanes_of(x.view.ndim - 1, x, out, mean, scale, weight, bias)

@@ -33,7 +33,7 @@ class Opened(Device):
         self._isa = driver.open_isa(config.isa)
         self._caps = claims(driver.OPS, driver.REDUCES)
         self._live: set[int] = set()
-        self._closed = False
+        self.closed = False
         driver.set_threads(config.threads)
         driver.set_memory_limit(config.memory_limit)
 
@@ -46,13 +46,14 @@ class Opened(Device):
         """The instruction set in use: ``portable``, ``avx2`` or ``avx512``."""
         return driver.isa_name(self._isa)
 
-    def _check_open(self) -> None:
-        if self._closed:
+    def check_open(self) -> None:
+        """Raises DeviceClosed."""
+        if self.closed:
             raise DeviceClosed("[cpu_c] the device is closed; open it again")
 
     def allocate(self, nbytes: int) -> CpuBuffer:
-        if self._closed:
-            self._check_open()
+        if self.closed:
+            self.check_open()
         address = driver.alloc(nbytes) if nbytes < ADDRESSABLE else 0
         if not address:
             raise driver.out_of_memory("cpu_c", nbytes)
@@ -68,39 +69,39 @@ class Opened(Device):
             driver.free(address)
 
     def upload(self, buffer: CpuBuffer, offset: int, source: memoryview) -> None:
-        self._check_open()
+        self.check_open()
         driver.upload(within(buffer, offset, source.nbytes), source)
 
     def download(self, buffer: CpuBuffer, offset: int, target: memoryview) -> None:
-        self._check_open()
+        self.check_open()
         driver.download(within(buffer, offset, target.nbytes), target)
 
     def synchronize(self) -> None:
-        self._check_open()
+        self.check_open()
 
     def close(self) -> None:
-        self._closed = True
+        self.closed = True
         while self._live:
             driver.free(self._live.pop())
 
     def memory_stats(self) -> MemoryStats:
         """Feature. All devices of this backend share one allocator."""
-        self._check_open()
+        self.check_open()
         return driver.memory_stats()
 
     def trim(self) -> None:
         """Feature ``memory_stats``."""
-        self._check_open()
+        self.check_open()
         driver.trim()
 
     def host_view(self, buffer: CpuBuffer) -> memoryview:
         """Feature."""
-        self._check_open()
+        self.check_open()
         return driver.host_view(within(buffer, 0, 0), buffer.nbytes)
 
     def adopt(self, memory: memoryview) -> CpuBuffer:
         """Feature."""
-        self._check_open()
+        self.check_open()
         return CpuBuffer(*driver.memory_of(memory), memory)
 
 

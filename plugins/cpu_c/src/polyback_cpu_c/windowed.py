@@ -42,7 +42,7 @@ class Windowed(Opened):
     def _conv(
         self, kind: int, op: str, x: Operand, w: Operand, y: Operand, window: Window, groups: int
     ) -> None:
-        self._check_open()
+        self.check_open()
         check_conv2d(self._caps, y, x, w, window, groups, op)
         images, channels, *size = x.view.shape
         outs, _, *taps = w.view.shape
@@ -61,7 +61,7 @@ class Windowed(Opened):
         kernel: tuple[int, int], window: Window,
     ) -> None:  # fmt: skip
         """Feature."""
-        self._check_open()
+        self.check_open()
         check_pool2d(self._caps, op, out, index, x, kernel, window)
         images, channels, *size = x.view.shape
         spec = _POOL.pack(

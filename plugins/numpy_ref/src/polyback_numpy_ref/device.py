@@ -8,8 +8,9 @@ accumulated in float64.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, final
 
 import numpy as np
@@ -115,6 +116,14 @@ class NumpyDevice(Device):
             values = [np.copy(value) for value in values]
         for out, value in zip(outs, values, strict=True):
             array(out)[...] = value
+
+    def prepare(
+        self, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
+    ) -> Callable[[Sequence[Operand], Sequence[Operand | Number]], None]:
+        """Feature: the definition keeps nothing."""
+        self._check_open()
+        self._check_claimed(program)
+        return partial(self.elementwise, program)
 
     def reduce(self, op: Reduction, out: Operand, x: Operand, axes: tuple[int, ...]) -> None:
         self._check_open()
