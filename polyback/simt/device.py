@@ -21,6 +21,7 @@ from polyback.feature_check import (
     check_pool2d,
     check_scan,
     check_softmax,
+    check_sort,
 )
 from polyback.features import FEATURES as TABLE
 from polyback.features import MemoryStats, Window
@@ -46,9 +47,10 @@ from polyback.simt.plans import Plans
 from polyback.simt.pooler import Pooler
 from polyback.simt.reducer import Reducer
 from polyback.simt.scanner import Scanner
+from polyback.simt.sorter import Sorter
 from polyback.view import View
 
-# All of the table but what needs the host's memory; values are sorted by their places.
+# All of the table but what needs the host's memory; a GPU sorts values by their places.
 FEATURES: Final = frozenset(f.name for f in TABLE) - {"prepare", "sort", "host_view", "adopt"}
 
 
@@ -66,7 +68,8 @@ class SimtDevice(Device):
         self._plans = Plans(self._launcher.driver, self._check_open)
         self._reducer = Reducer(self._launcher)
         self._multiplier = Multiplier(self._launcher, self._reducer)
-        self._indexer = Indexer(self._launcher)
+        self._sorter = Sorter(self._launcher)
+        self._indexer = Indexer(self._launcher, self._sorter)
         self._locator = Locator(self._launcher)
         self._scanner = Scanner(self._launcher, self._reducer)
         self._normalizer = Normalizer(self._launcher)
@@ -203,7 +206,17 @@ class SimtDevice(Device):
             raise InvalidArgument(
                 f"[argsort] got {out.dtype} {out.view.shape}, want int64 {x.view.shape}"
             )
-        self._indexer.argsort(out, x, axis, descending)
+        self._sorter.argsort(out, x, axis, descending)
+
+    def sort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
+        """Feature, on CPUs."""
+        self._plans.run(self._sort, (out, x), axis, descending)
+
+    def _sort(self, out: Operand, x: Operand, axis: int, descending: bool) -> None:
+        if "sort" not in self._caps.features:
+            raise UnsupportedOp(f"[sort] {self._name} sorts by argsort and gather")
+        check_sort(self._caps, out, x, axis)
+        self._sorter.sort(out, x, axis, descending)
 
     def argreduce(self, op: Reduction, out: Operand, x: Operand, axis: int) -> None:
         """Feature."""

@@ -1,7 +1,8 @@
 """Gather, and scatter that sets or combines.
 
-Gather: one result per work-item; elements are moved as carriers of their size, so one kernel per
-size serves all types and keeps every bit.
+Elements are moved as carriers of their size, so one kernel per size serves all types and keeps
+every bit. The texts here are a GPU's; a CPU's are in ``indexing_cpu.py``. Gather: one result per
+work-item.
 
 Scatter must act as if element by element in row-major order: the last of several writes wins, and
 sums have one order. Two elements can meet only if they agree on every axis but the scattered one,
@@ -31,14 +32,12 @@ from polyback.simt.geometry import decode
 GATHER: Final = Template("""\
 ${header}
 ${kernel} gather(${dense} out, ${long} q, ${values} x, ${long} o, ${indexes} index, ${long} p,
-    ${long} n, ${long} span, ${long} step, ${words} table)
+    ${long} n, ${long} step, ${words} table)
 {
-    ${long} i = (${long})${group} * span + (${long})${local_id} * ${stride};
-    ${long} last = min(n, (${long})(${group} + 1) * span);
-    for (; i < last; i += ${skip}) {
+    ${long} i = (${long})${group} * ${size} + ${local_id};
+    if (i >= n) return;
 ${decode}
-        out[q + fd] = x[o + ft + index[p + fi] * step];
-    }
+    out[q + fd] = x[o + ft + index[p + fi] * step];
 }
 """)
 
@@ -93,11 +92,8 @@ ${type} total = out[at];
 
 def gather_kernel(itemsize: int, dialect: Dialect, group: int) -> Kernel:
     """Gather of elements of ``itemsize`` bytes."""
-    words = _words(carrier(itemsize), dialect, group, "gather")
-    source = GATHER.substitute(
-        words, stride="1" if group > 1 else "0", skip=str(group) if group > 1 else "1"
-    )
-    return Kernel("gather", source, ("*", "i64") * 3 + ("i64",) * 3 + ("*",), group)
+    source = GATHER.substitute(_words(carrier(itemsize), dialect, group, "gather"))
+    return Kernel("gather", source, ("*", "i64") * 3 + ("i64",) * 2 + ("*",), group)
 
 
 # The row that joins what is there with what comes; None: what comes stays.
@@ -135,7 +131,6 @@ def runs_kernel(mode: str, dtype: DType, dialect: Dialect, group: int) -> Kernel
 
 
 def _words(dtype: DType, dialect: Dialect, group: int, name: str) -> dict[str, str]:
-    depth = "        " if name == "gather" else "    "
     offsets = ["fi", "fd", "ft", "fs"] if name == "runs" else ["fi", "fd", "ft"]
     lines = decode("table", "lane" if name == "runs" else "i", offsets, dialect.long, "t")
     kind = dialect.types[dtype.code]
@@ -145,5 +140,5 @@ def _words(dtype: DType, dialect: Dialect, group: int, name: str) -> dict[str, s
         "indexes": f"{dialect.memory}const {dialect.long} *",
         "words": f"{dialect.memory}const {dialect.long} *", "group": dialect.group_id[0],
         "local_id": dialect.local_id, "size": str(group),
-        "decode": "\n".join(depth + line for line in lines),
+        "decode": "\n".join("    " + line for line in lines),
     }  # fmt: skip

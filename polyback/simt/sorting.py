@@ -5,8 +5,8 @@ exponent bits turned so that numbers compare as integers, -0 made +0, all bits f
 descending order, NaN the largest key of all. Then log2(n) passes: an element's place in the merge
 of its run with the neighbouring one is its place in its own run plus its *rank* in the other, found
 by binary search. Ties keep their order: elements of the left run count smaller keys on the right,
-those of the right run smaller or equal keys on the left. Every element is independent, on a GPU and
-on a CPU.
+those of the right run smaller or equal keys on the left. Every element is independent, as a GPU
+wants it; a CPU has the same keys, and texts of its own (``sorting_cpu.py``).
 """
 
 from __future__ import annotations
@@ -22,48 +22,44 @@ from polyback.simt.geometry import decode
 KEYS: Final = Template("""\
 ${header}
 ${kernel} keys(${source} x, ${long} o, ${key_pointer} key, ${long_pointer} place, ${long} n,
-    ${long} span, ${long} length, ${long} step, int descending, ${words} table)
+    ${long} length, ${long} step, int descending, ${words} table)
 {
-    ${long} i = (${long})${group} * span + (${long})${local_id} * ${stride};
-    ${long} last = min(n, (${long})(${group} + 1) * span);
-    for (; i < last; i += ${skip}) {
-        ${long} lane = i / length, at = i % length;
+    ${long} i = (${long})${group} * ${size} + ${local_id};
+    if (i >= n) return;
+    ${long} lane = i / length, at = i % length;
 ${decode}
-        ${T} value = x[o + fx + at * step];
-        ${key} k = ${map};
-        if (descending && !(${nan})) k = ~k;
-        key[i] = ${nan} ? ~(${key})0 : k;
-        place[i] = at;
-    }
+    ${T} value = x[o + fx + at * step];
+    ${key} k = ${map};
+    if (descending && !(${nan})) k = ~k;
+    key[i] = ${nan} ? ~(${key})0 : k;
+    place[i] = at;
 }
 """)
 
 MERGE: Final = Template("""\
 ${header}
 ${kernel} merge(${key_source} key, ${long_source} place, ${key_pointer} key_to,
-    ${long_pointer} place_to, ${long} n, ${long} span, ${long} length, ${long} run)
+    ${long_pointer} place_to, ${long} n, ${long} length, ${long} run)
 {
-    ${long} i = (${long})${group} * span + (${long})${local_id} * ${stride};
-    ${long} last = min(n, (${long})(${group} + 1) * span);
-    for (; i < last; i += ${skip}) {
-        ${long} lane = i / length * length, at = i - lane;
-        ${long} mine = at / run * run, pair = at / (2 * run) * (2 * run);
-        bool left = mine == pair;
-        ${long} low = left ? pair + run : pair, high = min(length, low + run), base = low;
-        low = min(low, length);
-        high = max(low, high);
-        base = low;
-        ${key} k = key[i];
-        while (low < high) {
-            ${long} middle = (low + high) / 2;
-            ${key} other = key[lane + middle];
-            if (left ? other < k : other <= k) low = middle + 1;
-            else high = middle;
-        }
-        ${long} to = lane + pair + (at - mine) + (low - base);
-        key_to[to] = k;
-        place_to[to] = place[i];
+    ${long} i = (${long})${group} * ${size} + ${local_id};
+    if (i >= n) return;
+    ${long} lane = i / length * length, at = i - lane;
+    ${long} mine = at / run * run, pair = at / (2 * run) * (2 * run);
+    bool left = mine == pair;
+    ${long} low = left ? pair + run : pair, high = min(length, low + run), base = low;
+    low = min(low, length);
+    high = max(low, high);
+    base = low;
+    ${key} k = key[i];
+    while (low < high) {
+        ${long} middle = (low + high) / 2;
+        ${key} other = key[lane + middle];
+        if (left ? other < k : other <= k) low = middle + 1;
+        else high = middle;
     }
+    ${long} to = lane + pair + (at - mine) + (low - base);
+    key_to[to] = k;
+    place_to[to] = place[i];
 }
 """)
 
@@ -78,18 +74,18 @@ def keys_kernel(dtype: DType, dialect: Dialect, group: int) -> Kernel:
     words = _words(dialect, group, key_type(dtype))
     kind = dialect.types[dtype.code]
     lines = decode("table", "lane", ["fx"], dialect.long, "t")
-    mapped, nan = _mapping(dtype, dialect)
+    image, mapped, nan = key_texts(dtype, dialect)
     source = KEYS.substitute(
-        words, source=f"{dialect.memory}const {kind} *", T=_image(dtype, dialect),
-        decode="\n".join(" " * 8 + line for line in lines), map=mapped, nan=nan,
+        words, source=f"{dialect.memory}const {kind} *", T=image,
+        decode="\n".join("    " + line for line in lines), map=mapped, nan=nan,
     )  # fmt: skip
-    return Kernel("keys", source, ("*", "i64", "*", "*", *["i64"] * 4, "i32", "*"), group)
+    return Kernel("keys", source, ("*", "i64", "*", "*", *["i64"] * 3, "i32", "*"), group)
 
 
 def merge_kernel(code: str, dialect: Dialect, group: int) -> Kernel:
     """One pass: runs of ``run`` elements become runs of twice as many."""
     source = MERGE.substitute(_words(dialect, group, code))
-    return Kernel("merge", source, ("*",) * 4 + ("i64",) * 4, group)
+    return Kernel("merge", source, ("*",) * 4 + ("i64",) * 3, group)
 
 
 def _words(dialect: Dialect, group: int, code: str) -> dict[str, str]:
@@ -99,14 +95,14 @@ def _words(dialect: Dialect, group: int, code: str) -> dict[str, str]:
         "key_pointer": f"{memory}{key} *", "long_pointer": f"{memory}{long} *",
         "key_source": f"{memory}const {key} *", "long_source": f"{memory}const {long} *",
         "words": f"{memory}const {long} *", "group": dialect.group_id[0],
-        "local_id": dialect.local_id, "stride": "1" if group > 1 else "0",
-        "skip": str(group) if group > 1 else "1",
+        "local_id": dialect.local_id, "size": str(group),
     }  # fmt: skip
 
 
-def _image(dtype: DType, dialect: Dialect) -> str:
-    """What an element is read as."""
-    return dialect.types[dtype.code] if dtype.itemsize < 4 else dialect.type(dtype)
+def key_texts(dtype: DType, dialect: Dialect) -> tuple[str, str, str]:
+    """(what an element is read as, the key of this ``value`` in ascending order, is it NaN?)"""
+    image = dialect.types[dtype.code] if dtype.itemsize < 4 else dialect.type(dtype)
+    return image, *_mapping(dtype, dialect)
 
 
 def _mapping(dtype: DType, dialect: Dialect) -> tuple[str, str]:

@@ -55,6 +55,27 @@ def test_gather(lab: Lab, dtype: DType) -> None:
                     check_exact(out.result(), want, note=note)
 
 
+@BY_DTYPE
+def test_gather_of_rows(lab: Lab, dtype: DType) -> None:
+    """One index for a whole row, as a lookup in a table has it; rows next to each other, and
+    columns."""
+    device = offered(lab, "gather", dtype)
+    for shape, axis, many in (((7, 900), 0, 40), ((900, 7), 1, 40), ((2, 5, 300), 1, 9)):
+        wanted = tuple(many if k == axis else n for k, n in enumerate(shape))
+        places = _places(lab, tuple(many if k == axis else 1 for k in range(len(shape))),
+                         shape[axis])  # fmt: skip
+        data = values.smooth(dtype, lab.rng("rows", shape), shape)
+        with lab.box() as box:
+            x, index, out = box.put(data), box.put(places), box.out(wanted, dtype)
+            wide = replace(index.operand, view=index.operand.view.expand(wanted))
+            note = notes(box, f"gather of rows along {axis}")
+            with explained(note):
+                device.gather(out.operand, x.operand, wide, axis)
+                box.check()
+            want = np.take_along_axis(data, np.broadcast_to(places, wanted), axis)
+            check_exact(out.result(), want, note=note)
+
+
 COMBINE: dict[str, Any] = {
     "set": lambda old, new: new, "add": np.add,
     "min": scalar.MINIMUM.numpy, "max": scalar.MAXIMUM.numpy,

@@ -17,9 +17,12 @@ def claims(traits: Traits, *, shared: bool = False) -> Caps:
     """Every dtype; float64 and complex128 where the device has float64. Half types are stored as
     bits, so they need nothing of the device. ``shared``: it computes in the host's memory."""
     lacking = set() if traits.double else {"float64", "complex128"}
+    own = {"host_view"} if shared else set()
+    if traits.machine.is_cpu:
+        own.add("sort")
     return replace(
         full_claims(frozenset(d.name for d in DTYPES) - lacking),
-        features=FEATURES | ({"host_view"} if shared else frozenset()),
+        features=FEATURES | own,
         numerics=Numerics(denormals=traits.denormals),
         limits=Limits(alignment=traits.alignment, max_allocation=traits.max_allocation),
         protocol=(1, 2),
