@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -11,11 +13,20 @@ import life_faults
 import number_faults
 from seeding import FAULTS, Reference
 
-__all__ = ["FAULTS", "clean", "feature_faults", "layout_faults", "life_faults", "number_faults"]
+__all__ = [
+    "FAULTS", "clean", "dies_at_the_end", "feature_faults", "layout_faults", "life_faults",
+    "number_faults",
+]  # fmt: skip
 
 
 def clean() -> Reference:
     """The sound backend, by the same road as the faults."""
+    return Reference()
+
+
+def dies_at_the_end() -> Reference:
+    """Sound, but it takes the process along when that ends."""
+    atexit.register(os.abort)
     return Reference()
 
 

@@ -35,6 +35,14 @@ class OutOfMemoryAborts(Reference):
 
 
 @fault("l1_memory")
+class OutOfMemoryExits(Reference):
+    """Ends the process as if all were well."""
+
+    def _out_of_memory(self, nbytes: int) -> Any:
+        os._exit(0)
+
+
+@fault("l1_memory")
 class Misaligned(Reference):
     """Memory filled with zeros, 8 bytes past an aligned address."""
 

@@ -66,18 +66,46 @@ def test_absent_device_is_not_a_success() -> None:
     assert status == 0, output
 
 
-def test_after_a_crash_the_rest_runs() -> None:
+@pytest.mark.parametrize("name", ["NUMPY_REF", "numpy_ref:0", "numpy_ref:Numpy on"])
+def test_a_device_is_named_by_index_or_text(name: str) -> None:
+    """As everywhere: in upper or lower case, by a part of its description."""
+    status, output = suite(name, "--level", "0")
+    assert status == 0, output[-3000:]
+    assert re.search(rf"conformance {name.lower()}: [1-9]\d* passed, 0 failed", output)
+
+
+@pytest.mark.parametrize("name", ["numpy_ref:7", "numpy_ref:no such text"])
+def test_a_device_that_is_not_there(name: str) -> None:
+    """What is there is said instead."""
+    status, output = suite(name, "--level", "0")
+    assert status != 0
+    assert f"conformance {name}: NOT RUN: there is no device" in output
+    assert "0 NumPy on" in output
+
+
+@pytest.mark.parametrize(
+    ("fault", "how"), [("out_of_memory_aborts", "SIGABRT"), ("out_of_memory_exits", "exit 0")]
+)
+def test_after_a_crash_the_rest_runs(fault: str, how: str) -> None:
     """Only the test that killed the process fails; what ran before it still counts."""
     whole = suite("--device-factory", "faults:clean", "--level", "1")[1]
-    status, output = suite("--device-factory", "faults:out_of_memory_aborts", "--level", "1")
+    status, output = suite("--device-factory", f"faults:{fault}", "--level", "1")
     assert status == 1, output[-3000:]
     (_, passed), (_, survived) = (
         re.findall(r"conformance (\w+): (\d+) passed", text)[-1] for text in (whole, output)
     )
     failed = int(re.findall(r"passed, (\d+) failed", output)[-1])
-    died = re.findall(r"^DIED \S+ - SIGABRT", output, re.M)
+    died = re.findall(rf"^DIED \S+ - {how}", output, re.M)
     assert len(died) == 2 * failed > 0  # when it happens, and in the report at the end
     assert int(survived) + failed == int(passed)
+
+
+def test_a_crash_after_the_last_test_is_no_success() -> None:
+    """All tests have passed and are reported, and then the driver falls over its own end."""
+    status, output = suite("--device-factory", "faults:dies_at_the_end", "--level", "1")
+    assert status == 3, output[-3000:]
+    assert re.search(r"[1-9]\d* passed, 0 failed", output)
+    assert "DIED when the process ended, after its report - SIGABRT" in output
 
 
 def test_same_seed_same_cases() -> None:

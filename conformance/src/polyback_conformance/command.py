@@ -65,15 +65,16 @@ def run(argv: Sequence[str] | None = None) -> int:
         command += pytest_arguments(options)
         while True:
             status = subprocess.run(command, check=False, env=env).returncode
-            if status >= 0:
-                return status
             journal = Journal(journal.path)
-            running, name = journal.running, signal.Signals(-status).name
-            print(f"\nDIED {running} - {name}: the device took the process with it", flush=True)
-            journal.write(died=running, signal=name)
-            if options.x or "::" not in running or journal.deaths > MOST_DEATHS:
+            if status >= 0 and (journal.finished or not journal.entries):
+                return status
+            how = signal.Signals(-status).name if status < 0 else f"exit {status}"
+            where = "when the process ended, after its report" if journal.finished else journal.last
+            print(f"\nDIED {where} - {how}: the device took the process with it", flush=True)
+            if journal.finished or options.x or "::" not in where or journal.deaths == MOST_DEATHS:
                 break
+            journal.write(died=where, how=how)
             print(f"going on after it ({len(journal.ended)} tests have run)", flush=True)
     names = ", ".join([*options.device, *options.device_factory])
-    print(f"conformance {names}: NOT FINISHED: died of {name} in {running}", flush=True)
+    print(f"conformance {names}: NOT FINISHED: died of {how}: {where}", flush=True)
     return 3

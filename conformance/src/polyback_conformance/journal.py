@@ -2,7 +2,8 @@
 (a wrong backend may take it along) goes on in a new process where the old one stopped.
 
 The file holds JSON lines: ``{"start": id}``, ``{"end": id, "device": ..., ...}`` with what the test
-proved, and ``{"died": id, "signal": ...}``, written by the parent process.
+proved, ``{"finished": status}`` from a process that has run all tests, and
+``{"died": id, "how": ...}``, written by the parent process.
 """
 
 from __future__ import annotations
@@ -32,15 +33,20 @@ class Journal:
             file.write(json.dumps(entry) + "\n")
 
     @property
-    def running(self) -> str:
-        """The id of the test that was running when the last process stopped writing."""
-        last = self.entries[-1] if self.entries else {}
-        return str(last.get("start", "")) or "(before the first test)"
+    def last(self) -> str:
+        """The id of the test that started last: a process that died did so in it, or after it."""
+        started = [e["start"] for e in self.entries if "start" in e]
+        return str(started[-1]) if started else "(before the first test)"
+
+    @property
+    def finished(self) -> bool:
+        """Did the last process come to the end of its tests?"""
+        return bool(self.entries) and "finished" in self.entries[-1]
 
     @property
     def ended(self) -> dict[str, dict[str, Any]]:
-        """Entries of the tests that need not run again, by id."""
-        return {e.get("end") or e["died"]: e for e in self.entries if "start" not in e}
+        """Entries of the tests that need not run again, by id; death after the end counts too."""
+        return {e.get("end") or e["died"]: e for e in self.entries if "end" in e or "died" in e}
 
     @property
     def deaths(self) -> int:
@@ -52,8 +58,7 @@ class Journal:
         lines = []
         for name, entry in self.ended.items():
             if "died" in entry:
-                signal = entry["signal"]
-                lines.append(f"DIED {name} - {signal}: the device took the process with it")
+                lines.append(f"DIED {name} - {entry['how']}: the device took the process with it")
             elif entry["outcome"] == "failed":
                 lines += [f"FAILED {name}", *entry["text"].splitlines()]
         return lines

@@ -66,9 +66,10 @@ def from_factory(spec: str) -> Target:
 
 
 def from_name(name: str) -> Target | NotRun:
-    """The target that an installed plugin offers as ``name`` or ``name:index``."""
-    base, _, number = name.partition(":")
-    index = int(number or 0)
+    """The target that an installed plugin offers as ``name``, ``name:index`` or ``name:text``, a
+    part of its description."""
+    name = name.lower()
+    base, _, which = name.partition(":")
     found = tuple(importlib.metadata.entry_points(group=hooks.GROUP, name=base))
     if not found:
         installed = sorted(e.name for e in importlib.metadata.entry_points(group=hooks.GROUP))
@@ -79,15 +80,24 @@ def from_name(name: str) -> Target | NotRun:
         probe = backend.probe()
         if isinstance(probe, Unavailable):
             return NotRun(name, f"{probe.code}: {probe.reason}; fix: {probe.fix}")
-        infos = [i for i in backend.devices() if i.index == index]
+        present = backend.devices()
+        infos = [i for i in present if is_meant(i, which)]
     except Exception as error:
         return NotRun(name, f"{type(error).__name__}: {error}")
     if not infos:
-        return NotRun(name, f"there is no device {index}")
+        listed = "; ".join(f"{i.index} {i.description}" for i in present)
+        return NotRun(name, f"there is no device {which}; there are: {listed}")
     return Target(
-        name, lambda: backend.open(index, config()), describe(infos[0]),
+        name, lambda: backend.open(infos[0].index, config()), describe(infos[0]),
         found[0].module, descriptor, backend,
     )  # fmt: skip
+
+
+def is_meant(info: DeviceInfo, which: str) -> bool:
+    """Does the text behind a device's name mean this device? No text means the first."""
+    if not which or which.isdecimal():
+        return info.index == int(which or 0)
+    return which in info.description.lower()
 
 
 def descriptor_of(module: types.ModuleType) -> BackendDescriptor:

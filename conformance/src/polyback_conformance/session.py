@@ -111,6 +111,8 @@ class Session:
             session.exitstatus = 1
         if self.absent and session.exitstatus in (0, 5):
             session.exitstatus = 0 if self.config.option.conformance_allow_not_run else 1
+        if self.journal:
+            self.journal.write(finished=int(session.exitstatus))
 
     def report(self, terminal: Any) -> None:
         """The score of every device."""
