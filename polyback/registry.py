@@ -146,7 +146,8 @@ def parse_name(spec: str) -> tuple[str, int]:
     match = _SPEC.fullmatch(spec) if isinstance(spec, str) else None
     if match is None:
         raise InvalidArgument(
-            f"[device] got {spec!r}, want 'name' or 'name:index', for example 'cpu' or 'gpu:1'"
+            f"[device] got {spec!r}, want 'name', 'name:index' or "
+            "'name:text' of its description, for example 'cpu' or 'gpu:1'"
         )
     return match[1].lower(), int(match[2] or 0)
 
@@ -187,7 +188,7 @@ def _described(name: str, text: str) -> tuple[str, int]:
     if isinstance(devices, Fault):
         raise unavailable(plugin, devices)
     for device in devices:
-        if text.lower() in device.description.lower():
+        if text.strip().lower() in device.description.lower():
             return name, device.index
     listed = "; ".join(f"{name}:{d.index} {d.description}" for d in devices)
     raise InvalidArgument(f"[device] got '{name}:{text}', want a part of a description: {listed}")

@@ -38,7 +38,7 @@ def test_parse_name(spec: str, want: tuple[str, int]) -> None:
      "é", "a:\u0661", None, 3, ["a"]],
 )  # fmt: skip
 def test_parse_name_refuses(spec: Any) -> None:
-    with pytest.raises(InvalidArgument, match=r"\[device\] got .* want 'name' or 'name:index'"):
+    with pytest.raises(InvalidArgument, match=r"\[device\] got .* want 'name', 'name:index' or"):
         registry.parse_name(spec)
 
 
