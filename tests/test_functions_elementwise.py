@@ -304,3 +304,14 @@ def test_fusing_changes_no_number(device: str) -> None:
         fused = f(x).numpy()
     with pb.configure(fuse=False):
         np.testing.assert_array_equal(f(x).numpy(), fused)
+
+
+@pytest.mark.parametrize("two", [2, 2.0])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "int16", "complex64", "bool"])
+def test_second_powers_are_squares(device: str, dtype: str, two: float) -> None:
+    """To the bit, with the type of any other power, which promotes integers and bool."""
+    x = pb.astype(pb.asarray([[3.7, 0.1, 25], [7, 1, -11.3]], device=device), dtype)
+    y = x**two
+    assert y.dtype == pb.pow(x, two + 1).dtype
+    wide = pb.astype(x, y.dtype)
+    np.testing.assert_array_equal(y.numpy(), (wide * wide).numpy())

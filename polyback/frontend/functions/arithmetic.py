@@ -82,7 +82,7 @@ def remainder(x1: Any, x2: Any, /) -> Tensor:
 
 
 def pow(x1: Any, x2: Any, /) -> Tensor:
-    """``x1 ** x2``.
+    """``x1 ** x2``; to the number 2, :func:`square`, which costs a product instead of a power.
 
     Numeric types; a negative power of an integer other than 1 and -1 gives 0.
 
@@ -90,6 +90,10 @@ def pow(x1: Any, x2: Any, /) -> Tensor:
     >>> pb.pow(pb.asarray([2, 3]), 2).tolist()
     [4, 9]
     """
+    if type(x2) in (int, float) and x2 == 2 and type(x1) is Tensor:
+        kind = x1.dtype.kind
+        if kind in ("float", "complex") or (type(x2) is int and kind != "bool"):
+            return apply(scalar.SQUARE, x1)
     return apply(scalar.POW, x1, x2)
 
 
