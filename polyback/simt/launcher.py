@@ -56,12 +56,13 @@ class Code:
     ``constants``: the arguments that its constants became; ``dense`` and ``strided``: prepared
     launches by the one view of all operands, and by their layouts."""
 
-    __slots__ = ("constants", "dense", "inputs", "outputs", "program", "strided")
+    __slots__ = ("constants", "count", "dense", "inputs", "outputs", "program", "strided")
 
     def __init__(self, given: Program) -> None:
         self.program, constants = lift(given)
         self.inputs = [(x.dtype, x.scalar) for x in given.inputs]
         self.outputs = [given.dtypes[number] for number in given.outputs]
+        self.count = len(self.inputs), len(self.outputs)
         lifted = self.program.inputs[len(given.inputs) :]
         self.constants: list[Any] = []
         for value, x in zip(constants, lifted, strict=True):
@@ -136,9 +137,9 @@ class Launcher:
         numbers: list[Any] = []
         dense: Any = None
         try:
-            key: Any = outs[0].view
-            view = key
-            for x, (dtype, is_number) in zip(given, code.inputs, strict=True):
+            view: Any = outs[0].view
+            key = view if (len(ins), len(outs)) == code.count else None
+            for x, (dtype, is_number) in zip(given, code.inputs):
                 if is_number:
                     numbers += number_arguments(x, dtype)
                 elif x.view is view and x.dtype is dtype:
@@ -146,7 +147,7 @@ class Launcher:
                 else:
                     break
             else:
-                for out, dtype in zip(outs, code.outputs, strict=True):
+                for out, dtype in zip(outs, code.outputs):
                     buffer = out.buffer
                     if out.view is not view or out.dtype is not dtype:
                         break

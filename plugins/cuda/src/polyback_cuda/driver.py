@@ -244,13 +244,14 @@ class CudaDriver(PooledDriver):
     def start(self, prepared: Any, buffers: Sequence[Any], numbers: Sequence[Any]) -> None:
         """Queue it and return. pycuda's prepared_async_call ends in the same call, 1.3 us later."""
         values = prepared.values.copy()
-        for place, buffer in zip(prepared.buffers, buffers, strict=True):
+        for place, buffer in zip(prepared.buffers, buffers):
             handle = buffer.handle
             if handle is None:
                 raise self._pool.freed()
             values[place] = handle
-        for place, number in zip(prepared.numbers, numbers, strict=True):
-            values[place] = number
+        if numbers:
+            for place, number in zip(prepared.numbers, numbers):
+                values[place] = number
         packed = prepared.pack(*values)
         with self._lock:
             if self._recorder.memory is not None:

@@ -345,7 +345,7 @@ class OpenclDriver(PooledDriver):
         if fits and numbers:
             fits = bound.numbers == prepared.pack(*numbers)
         try:
-            for (place, writes), buffer in zip(prepared.buffers, buffers, strict=True):
+            for (place, writes), buffer in zip(prepared.buffers, buffers):
                 if buffer.home is not queue or buffer.guests is not None:
                     shared = self._queues.order(queue, buffer, writes=writes) or shared
                 handle = buffer.handle
