@@ -8,8 +8,9 @@ import operator
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -18,26 +19,34 @@ import polyback as pb
 from polyback import fusion, runtime
 
 
-@pytest.fixture
-def launches(monkeypatch: pytest.MonkeyPatch, device: str) -> Iterator[list[str]]:
-    """The programs that run on the device, printed, in order."""
-    seen: list[str] = []
+@contextmanager
+def noted(device: str, note: Callable[[str], None]) -> Iterator[None]:
+    """Inside, ``note`` gets each program that runs on the device, printed."""
     found, original = pb.get_device(device), runtime.Device.prepare
 
     def prepare(self, key, program, outs, ins):
         made = original(self, key, program, outs, ins)
 
         def run(outs, ins):
-            seen.append(str(program))
+            note(str(program))
             made.run(outs, ins)
 
         self.prepared[key] = runtime.Prepared(program, run)
         return self.prepared[key]
 
-    monkeypatch.setattr(runtime.Device, "prepare", prepare)
-    found.prepared.clear()
-    yield seen
-    found.prepared.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime.Device, "prepare", prepare)
+        found.prepared.clear()
+        yield
+        found.prepared.clear()
+
+
+@pytest.fixture
+def launches(device: str) -> Iterator[list[str]]:
+    """The programs that run on the device, printed, in order."""
+    seen: list[str] = []
+    with noted(device, seen.append):
+        yield seen
 
 
 def vector(device: str, *values: float) -> pb.Tensor:
@@ -284,26 +293,29 @@ def test_an_operand_twice(device):
 
 
 @pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch, device) -> list[str]:
-    """The methods of the device that were called from outside of it, in order; skips where products
-    do not wait."""
+def calls(monkeypatch: pytest.MonkeyPatch, device) -> Iterator[list[str]]:
+    """The methods of the device that the core called, in order; skips where products do not
+    wait."""
     if not pb.get_device(device).has("gemm_epilogue"):
         pytest.skip("the device goes on with no product")
     seen: list[str] = []
-    inside: list[str] = []
     protocol = pb.get_device(device).protocol
-    for name in ("matmul", "matmul_fused", "elementwise"):
-        original = getattr(protocol, name)
+    matmul, fused = protocol.matmul, protocol.matmul_fused
 
-        def record(*args, name=name, original=original):
-            if not inside:
-                seen.append(name)
-            inside.append(name)
-            original(*args)
-            inside.pop()
+    def product(*args):
+        seen.append("matmul")
+        matmul(*args)
 
-        monkeypatch.setattr(protocol, name, record)
-    return seen
+    def product_and_more(*args):
+        with monkeypatch.context() as patch:
+            patch.setattr(protocol, "matmul", matmul)  # which it may call
+            seen.append("matmul_fused")
+            fused(*args)
+
+    monkeypatch.setattr(protocol, "matmul", product)
+    monkeypatch.setattr(protocol, "matmul_fused", product_and_more)
+    with noted(device, lambda program: seen.append("elementwise")):
+        yield seen
 
 
 def matrices(device: str) -> tuple[pb.Tensor, pb.Tensor, pb.Tensor]:

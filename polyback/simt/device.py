@@ -7,7 +7,7 @@ an underscore is what is planned: the check, and the family that launches. A plu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -51,7 +51,7 @@ from polyback.simt.sorter import Sorter
 from polyback.view import View
 
 # All of the table but what needs the host's memory; a GPU sorts values by their places.
-FEATURES: Final = frozenset(f.name for f in TABLE) - {"prepare", "sort", "host_view", "adopt"}
+FEATURES: Final = frozenset(f.name for f in TABLE) - {"sort", "host_view", "adopt"}
 
 
 class SimtDevice(Device):
@@ -119,9 +119,7 @@ class SimtDevice(Device):
     def elementwise(
         self, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
     ) -> None:
-        if self._closed:
-            self._check_open()
-        self._launcher.run(program, outs, ins)
+        self.prepare(program, outs, ins)(outs, ins)
 
     def reduce(self, op: Reduction, out: Operand, x: Operand, axes: tuple[int, ...]) -> None:
         self._plans.run(self._reduce, (out, x), op, axes)
@@ -138,6 +136,14 @@ class SimtDevice(Device):
         self._multiplier.matmul(out, a, b)
 
     # --- optional features ---------------------------------------------------------------------
+
+    def prepare(
+        self, program: Program, outs: Sequence[Operand], ins: Sequence[Operand | Number]
+    ) -> Callable[[Sequence[Operand], Sequence[Operand | Number]], None]:
+        """Feature."""
+        if self._closed:
+            self._check_open()
+        return self._launcher.launch(program, outs, ins).run
 
     def reduce_fused(
         self, op: Reduction, out: Operand, program: Program, ins: Sequence[Operand | Number],

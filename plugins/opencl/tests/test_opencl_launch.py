@@ -139,8 +139,9 @@ def test_kernel_objects_are_made_for_threads_not_for_launches(device):
         thread.join(60)
     assert not wrong
     (code,) = device._launcher._codes.values()
-    (prepared,) = code.dense.values()
-    assert 1 <= len(prepared.compiled.idle) <= 4
+    (launch,) = code.launches.values()
+    (variant,) = launch._variants.values()
+    assert 1 <= len(variant.prepared.compiled.idle) <= 4
 
 
 def test_a_closed_device_launches_nothing_it_knew():
