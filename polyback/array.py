@@ -11,6 +11,7 @@ import math
 import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any, final
 
 import numpy as np
@@ -202,9 +203,14 @@ def iota(device: Device, length: int) -> Array:
     """0, 1, ..., length - 1 as int64."""
     result = empty(device, (length,), int64)
     if length:
-        builder = Builder()
-        launch_program(device, builder.finish(builder.iota()), [result.operand()], [])
+        launch_program(device, _iota_program(), [result.operand()], [])
     return result
+
+
+@cache
+def _iota_program() -> Program:
+    builder = Builder()
+    return builder.finish(builder.iota())
 
 
 def from_numpy(device: Device, values: np.ndarray[Any, Any], dtype: DType) -> Array:
