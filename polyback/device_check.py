@@ -101,7 +101,10 @@ def _feature_problem(device: Device, caps: Caps, descriptor: BackendDescriptor, 
                 return f"caps claims an unknown feature {name!r}; there are {sorted(_FEATURES)}"
             continue
         if feature.since > descriptor.protocol[1]:
-            return f"feature {name!r} came with protocol {feature.since}, after the plugin's range"
+            return (
+                f"feature {name!r} came with protocol {feature.since}, but the descriptor says "
+                f"tested up to {descriptor.protocol[1]}: raise that, or do not claim the feature"
+            )
         for method in feature_methods(feature):
             if not callable(getattr(device, method, None)):
                 return f"caps claims feature {name!r}, but there is no method {method}()"

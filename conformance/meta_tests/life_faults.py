@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +14,7 @@ from seeding import Reference, array, fault
 
 from polyback.device import Operand
 from polyback.errors import PolybackError, UnsupportedOp
+from polyback.view import View
 from polyback_numpy_ref.device import HostBuffer
 
 # --- memory -----------------------------------------------------------------------------------
@@ -370,6 +372,33 @@ class FusedReduceIgnoresNumber(Reference):
     def reduce_fused(self, op: Any, out: Any, program: Any, ins: Any, axes: Any) -> None:
         ins = [x if isinstance(x, Operand) else 1.0 for x in ins]
         super().reduce_fused(op, out, program, ins, axes)
+
+
+@fault("l4_matmul")
+class ChangesItsOperand(Reference):
+    """A product goes on with its output as one row of elements."""
+
+    def matmul(self, out: Any, a: Any, b: Any) -> None:
+        super().matmul(out, a, b)
+        out.view = View.contiguous((out.view.size,))
+
+
+@fault("l5_semantics")
+class PrintsProgress(Reference):
+    """A product says on stderr what it does."""
+
+    def matmul(self, out: Any, a: Any, b: Any) -> None:
+        super().matmul(out, a, b)
+        print("gemm", out.view.shape, file=sys.stderr)
+
+
+@fault("l5_semantics")
+class SilencesNumpy(Reference):
+    """Switches NumPy's warnings off for the whole process, and leaves them off."""
+
+    def reduce(self, op: Any, out: Any, x: Any, axes: Any) -> None:
+        super().reduce(op, out, x, axes)
+        np.seterr(all="ignore")
 
 
 @fault("l7_epilogue")

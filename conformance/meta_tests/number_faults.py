@@ -127,6 +127,18 @@ class CastRounds(WrongRows):
 
 
 @fault("l2_layout")
+class IntegersRoundTwice(Reference):
+    """64-bit integers become float32 by way of float64."""
+
+    def elementwise(self, program: Any, outs: Any, ins: Any) -> None:
+        if any(i.row is scalar.CAST and i.dtype.name == "float32" for i in program.instrs):
+            program = with_rows(
+                program, cast=lambda x: x.astype(np.float64) if x.dtype.itemsize == 8 else x
+            )
+        super().elementwise(program, outs, ins)
+
+
+@fault("l2_layout")
 class BfloatTruncates(Reference):
     """float32 to bfloat16 by dropping the low bits."""
 
@@ -263,6 +275,17 @@ class MinDropsNan(Reference):
             array(out)[...] = np.fmin.reduce(array(x), axis=axes, keepdims=True)
             return
         super().reduce(op, out, x, axes)
+
+
+@fault("l4_reduce")
+class MaxDropsNanBetweenAxes(Reference):
+    """NaN goes through the first axis, and is lost in the second."""
+
+    def reduce(self, op: Any, out: Any, x: Any, axes: Any) -> None:
+        super().reduce(op, out, x, axes)
+        if op is scalar.MAX and x.dtype.name in ("float32", "float64") and len(axes) > 1:
+            once = np.max(array(x), axis=axes[0], keepdims=True)
+            array(out)[...] = np.fmax.reduce(once, axis=axes, keepdims=True)
 
 
 @fault("l4_reduce")

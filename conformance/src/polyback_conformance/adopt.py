@@ -31,6 +31,16 @@ class Adopted(Backend):
         return _TARGET[0].open()
 
 
+def descriptor_under_test(target: Target) -> BackendDescriptor:
+    """The plugin's own; for a device from a factory one of this core's protocol."""
+    return target.descriptor or _descriptor("under_test")
+
+
+def _descriptor(name: str) -> BackendDescriptor:
+    factory = "polyback_conformance.adopt:Adopted"
+    return BackendDescriptor(name, factory, "cpu", (PROTOCOL, PROTOCOL))
+
+
 @contextmanager
 def named(target: Target) -> Iterator[str]:
     """The name that the frontend knows ``target`` by."""
@@ -40,9 +50,7 @@ def named(target: Target) -> Iterator[str]:
     _TARGET[:] = [target]
     number = next(_COUNT)
     name = "under_test" if number == 1 else f"under_test_{number}"
-    registry.register(
-        BackendDescriptor(name, "polyback_conformance.adopt:Adopted", "cpu", (PROTOCOL, PROTOCOL))
-    )
+    registry.register(_descriptor(name))
     try:
         yield name
     finally:

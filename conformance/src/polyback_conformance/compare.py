@@ -143,7 +143,8 @@ def check_ulp(
         error = np.minimum(error, ulp_error(got, other, dtype, scale))
     bad = ~(error <= limit)
     if bool(np.any(bad)):
-        note = f"limit {np.max(limit)} ULP\n{note}"
+        exact = "; NaN, infinities and the sign of a zero are exact" if scale is None else ""
+        note = f"limit {np.max(limit)} ULP{exact}\n{note}"
         raise Mismatch(_report(bad, got, reference, operands, error, note))
     return float(error.max(initial=0.0))
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from polyback_conformance.adopt import named
+from polyback.device_check import device_problem
+from polyback_conformance.adopt import descriptor_under_test, named
 from polyback_conformance.front import Front
 from polyback_conformance.lab import Lab
 from polyback_conformance.plugin import session_of
@@ -23,7 +24,11 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 
 @pytest.fixture(scope="session")
 def device_name(lab: Lab) -> Iterator[str]:
-    """The name that the frontend knows the device by."""
+    """The name that the frontend knows the device by. One that the core refuses fails here, in one
+    line, and not with a traceback in every test."""
+    problem = device_problem(lab.device, descriptor_under_test(lab.target))
+    if problem:
+        pytest.fail(f"the core refuses the device (level 0): {problem}", pytrace=False)
     with named(lab.target) as name:
         yield name
 

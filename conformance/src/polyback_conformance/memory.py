@@ -36,6 +36,20 @@ class Placed:
     layout: Layout
     after: np.ndarray[Any, Any] | None = None
 
+    def __post_init__(self) -> None:
+        given = self.operand
+        self._given = given.buffer, given.dtype, given.view
+
+    def check_operand(self) -> None:
+        """Raises Mismatch if the device changed its operand, which the core may use again."""
+        now = self.operand
+        if now.buffer is self._given[0] and (now.dtype, now.view) == self._given[1:]:
+            return
+        raise Mismatch(
+            f"the device changed an operand, which the core may use again: it was {self._given[1]} "
+            f"{self._given[2]}, is {now.dtype} {now.view}"
+        )
+
     def array(self, data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """The operand's elements in the host copy ``data`` of its buffer (a view)."""
         return strided(data, self.operand.dtype, self.operand.view)
@@ -131,6 +145,7 @@ class Sandbox:
         """Fetch all buffers. Raises Mismatch if a guard, a gap or an input changed; with
         ``written=False`` (a refused call) no output element may have changed either."""
         for placed in self.placed:
+            placed.check_operand()
             after = np.empty_like(placed.image)
             self.device.download(placed.operand.buffer, 0, after.data)
             placed.after = after

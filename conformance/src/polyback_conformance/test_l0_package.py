@@ -10,6 +10,7 @@ import time
 import pytest
 
 from polyback.device import PROTOCOL, Available, BackendDescriptor, Unavailable
+from polyback_conformance.adopt import descriptor_under_test
 from polyback_conformance.compare import Mismatch
 from polyback_conformance.lab import Lab
 
@@ -109,9 +110,7 @@ def test_core_accepts_the_device(lab: Lab) -> None:
     """The checks that the core makes before it uses a device."""
     from polyback.device_check import device_problem
 
-    spoken = PROTOCOL, PROTOCOL
-    given = lab.target.descriptor or BackendDescriptor("under_test", "a:B", "cpu", spoken)
-    problem = device_problem(lab.device, given)
+    problem = device_problem(lab.device, descriptor_under_test(lab.target))
     assert not problem, problem
 
 

@@ -157,6 +157,8 @@ def test_cast(lab: Lab, dtype: DType) -> None:
         with np.errstate(all="ignore"):
             more = np.concatenate([values.random(float32, rng, 300), near_ties(rng, 300)])
             data = np.concatenate([data, more.astype(dtype.numpy)])
+    if dtype.is_integer and dtype.itemsize == 8:
+        data = np.concatenate([data, integer_ties(dtype, rng, 300)])
     claimed = lab.caps.scalars.get("cast", frozenset())
     for target in lab.stored():
         halves = any(d.compute is not d for d in (dtype, target))
@@ -178,6 +180,13 @@ def near_ties(rng: np.random.Generator, n: int) -> Array:
     odd = 2 * rng.integers(2**6, 2**7, n) + 1
     tie = np.ldexp(odd.astype(np.float64) * 2.0 ** (digits - 8) + rng.integers(-1, 2, n), -digits)
     return np.asarray(tie * rng.choice([-1, 1, 8, -1024, 0.001], n))
+
+
+def integer_ties(dtype: DType, rng: np.random.Generator, n: int) -> Array:
+    """64-bit integers just beside the middle between two neighbours in float32: rounding to
+    float64 on the way would make ties of them."""
+    middle = (2 * rng.integers(2**23, 2**24, n) + 1) << 37
+    return np.asarray((middle + rng.choice([-1, 1], n)).astype(dtype.numpy))
 
 
 def _few_layouts(lab: Lab) -> Iterator[tuple[Layout, Layout]]:

@@ -131,9 +131,10 @@ def check_aliases(lab: Lab, case: RowCase) -> None:
 def test_large_arrays(lab: Lab) -> None:
     """Sizes that take several blocks, threads or launches, in every layout: exact, so any element
     that is read or written in the wrong place shows."""
-    code = program(lambda x, y: (x * y - x, scalar.MAXIMUM(x, y)), float32, float32)
+    code = program(lambda x, y: (x * y - x, scalar.MAXIMUM(-x, y)), float32, float32)
     sources, targets = inputs_for(lab.caps), outputs_for(lab.caps)
-    for shape in ((300_007,), (517, 613), (70, 65, 67)):
+    twelve = (2,) * min(12, lab.caps.limits.max_ndim)
+    for shape in ((300_007,), (517, 613), (70, 65, 67), (70_001, 3), twelve):
         x, y = (values.smooth(float32, lab.rng("big", k), shape) for k in range(2))
         for i, source in enumerate(sources):
             ins = [Given(x, source), Given(y, sources[(i * 3) % len(sources)])]

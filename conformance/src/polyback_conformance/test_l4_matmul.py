@@ -105,6 +105,16 @@ def test_batches(lab: Lab, dtype: DType) -> None:
             check(lab, lab.matmul(Given(a, OFFSET), Given(b, source), CONTIGUOUS), dtype)
 
 
+@FLOATS
+def test_many_products(lab: Lab, dtype: DType) -> None:
+    """More of them, rows or columns than the 65,535 groups that many devices have along an axis."""
+    if not claimed(lab, dtype):
+        return
+    for left, right in (((70_001, 2, 3), (70_001, 3, 2)), ((70_001, 2), (2, 3)),
+                        ((3, 2), (2, 70_001))):  # fmt: skip
+        check(lab, lab.matmul(data(lab, dtype, left), data(lab, dtype, right)), dtype)
+
+
 @REAL
 def test_special_values(lab: Lab, dtype: DType) -> None:
     """A NaN spoils its own row or column only; infinities follow the arithmetic; 0 * inf is NaN."""

@@ -180,6 +180,12 @@ def test_special_values(lab: Lab, case: ReduceCase) -> None:
         pair = np.array([[np.inf, -np.inf, 1], [np.nan, np.inf, -np.inf], [1, np.nan, 2]])
         data = pair.astype(case.dtype.numpy)
         case.check(lab, lab.reduce(case.op, data, (1,)), (1,))
+        # Axes combined one after the other: what the first pass finds must survive the next.
+        for odd in (np.nan, np.inf, -np.inf):
+            block = np.asarray(case.data(lab.rng("odd block"), (3, 4, 5)))
+            block[1, 2, 3] = odd
+            for axes in axes_sets(3):
+                case.check(lab, lab.reduce(case.op, block, axes), axes)
 
 
 @BY_CASE
@@ -187,8 +193,11 @@ def test_large(lab: Lab, case: ReduceCase) -> None:
     """Sizes that take several blocks, threads or passes."""
     if not claimed(lab, case):
         return
-    for shape, sets in (((50_021,), [(0,)]), ((300_007,), [(0,)]), ((3, 90_001), [(1,)]),
-                        ((257, 131), [(0,), (1,), (0, 1)]),
+    twelve = (2,) * min(12, lab.caps.limits.max_ndim)
+    every_other = tuple(range(0, len(twelve), 2))
+    for shape, sets in ((twelve, [every_other]), ((50_021,), [(0,)]), ((300_007,), [(0,)]),
+                        ((3, 90_001), [(1,)]), ((257, 131), [(0,), (1,), (0, 1)]),
+                        ((70_001, 3), [(0,), (1,)]), ((3, 70_001), [(0,)]),  # > 65,535 results
                         ((33, 7, 65), [(0, 2), (1,), (0, 1, 2)])):  # fmt: skip
         data = case.data(lab.rng("large", shape), shape)
         if case.op is scalar.PROD and not case.is_exact:

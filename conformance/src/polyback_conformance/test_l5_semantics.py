@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import locale
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +24,7 @@ from polyback_conformance.layouts import OFFSET, inputs_for
 
 pytestmark = pytest.mark.conformance_level(5)
 
+KINDS = ["elementwise", "unaligned", "sum", "sum of rows", "sum of columns", "matmul"]
 CHAIN = program(lambda x, y: scalar.EXP(x * 0.25) * y + scalar.SIN(x) / (y * y + 1.0),
                 float32, float32)  # fmt: skip
 
@@ -91,8 +94,7 @@ def _calls(lab: Lab, turn: int = 0) -> dict[str, Callable[[], Array]]:
     }
 
 
-@pytest.mark.parametrize("kind", ["elementwise", "unaligned", "sum", "sum of rows",
-                                  "sum of columns", "matmul"])  # fmt: skip
+@pytest.mark.parametrize("kind", KINDS)
 def test_determinism(lab: Lab, kind: str) -> None:
     """The same call on the same inputs gives the same bits, ten times, under load."""
     if not lab.caps.numerics.deterministic:
@@ -108,6 +110,35 @@ def test_determinism(lab: Lab, kind: str) -> None:
     finally:
         stop.set()
         load.join()
+
+
+def _surroundings() -> dict[str, Any]:
+    """What a call shares with the rest of the process."""
+    tiny, step = np.full(5, 2.0**-149, np.float32), np.full(5, 2.0**-24, np.float32)
+    return {
+        "subnormal numbers": (tiny * np.float32(1)).tolist(),
+        "rounding": [*(1 + step * np.float32(1.5)), *(1 + step * np.float32(0.5))],
+        "NumPy's handling of errors": np.geterr(),
+        "the locale": locale.setlocale(locale.LC_ALL),
+        "the working directory": os.getcwd(),
+    }
+
+
+AT_FIRST = _surroundings()  # before the suite calls the device
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_call_leaves_its_surroundings_alone(
+    lab: Lab, kind: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It prints nothing, and what the process shares is as it was: a library that flushes
+    subnormals to zero on the caller's thread would spoil the caller's own numbers."""
+    capfd.readouterr()
+    _calls(lab)[kind]()
+    printed = "".join(capfd.readouterr())
+    assert not printed, f"{kind}: the device printed {printed[:200]!r}; a backend never prints"
+    for what, value in _surroundings().items():
+        assert value == AT_FIRST[what], f"a call, of {kind} or earlier, changed {what}"
 
 
 def _spin(stop: threading.Event) -> None:
