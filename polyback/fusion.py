@@ -10,7 +10,7 @@ expression that is all that reads it is computed with it in one launch, and the 
 never stored.
 
 Only nodes of one shape join; an operand of another shape is evaluated first and broadcast.
-``configure(fuse=False)`` runs every node at once; nothing else differs.
+``configure(fuse=False)`` runs every node at once; nothing else differs but, at times, a rounding.
 
 Every operation passes through here, so the code is lean: a Leaf is the Operand itself, a node that
 has run is a Leaf, and a launch is found by the flat list of rows, types, value numbers and strides
