@@ -6,7 +6,10 @@ No GPU is used here. What needs one is in ``test_cuda_gpu.py``.
 from __future__ import annotations
 
 import gc
+import os
 import shutil
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -224,6 +227,74 @@ extern "C" __global__ void swap(int *out)
         driver.launch(driver.compile(Kernel("swap", text, ("*",), 64)), (1, 1, 1), [out])
         got = np.frombuffer(fetch(driver, out, 256), np.int32).tolist()
         assert (got == list(range(64, 0, -1))) is right
+
+
+def orders(
+    driver: CudaDriver, monkeypatch: pytest.MonkeyPatch, text: str, grid=(1, 1, 1), threads=64
+) -> list[list[int]]:
+    """The 64 numbers that a kernel writes when its threads take turns forwards, backwards,
+    shuffled."""
+    out, found = driver.allocate(256), []
+    for order in ("forward", "reverse", "shuffled"):
+        monkeypatch.setenv("POLYBACK_CUDA_SIMULATED_ORDER", order)
+        driver.upload(out, 0, memoryview(bytes(256)))
+        driver.launch(driver.compile(Kernel("last", text, ("*",), threads)), grid, [out])
+        found.append(np.frombuffer(fetch(driver, out, 256), np.int32).tolist())
+    return found
+
+
+def test_a_race_shows_in_another_order(driver: CudaDriver, monkeypatch) -> None:
+    """Each thread reads what the one before it has written: right by luck if that came first."""
+    source = """
+extern "C" __global__ void last(int *out)
+{
+    __shared__ int part[64];
+    part[threadIdx.x] = threadIdx.x + 1;
+    __syncthreads();
+    out[threadIdx.x] = threadIdx.x ? part[threadIdx.x - 1] : 0;
+    __syncthreads();
+    part[threadIdx.x] = 0;
+}"""
+    right = list(range(64))
+    assert orders(driver, monkeypatch, source) == [right] * 3
+    forward, reverse, shuffled = orders(
+        driver, monkeypatch, source.replace("__syncthreads();", "", 1)
+    )
+    assert forward == right
+    assert reverse != right
+    assert shuffled != right
+
+
+def test_every_thread_and_block_has_its_turn(driver: CudaDriver, monkeypatch) -> None:
+    source = """
+extern "C" __global__ void last(int *out)
+{
+    out[(blockIdx.x + 4 * blockIdx.y) * blockDim.x + threadIdx.x] += 1;
+}"""
+    assert orders(driver, monkeypatch, source, (4, 2, 1), 8) == [[1] * 64] * 3
+
+
+MISALIGNED = """
+from polyback.simt.driver import Kernel
+from polyback_cuda.simulator import simulated_driver
+from polyback_cuda.simulator.api import SimulatedCuda
+source = '''extern "C" __global__ void wide(float *x, int k)
+{ *(double2 *)(x + k) = double2{1, 2}; }'''
+driver = simulated_driver(SimulatedCuda(1 << 26))
+kernel, x = driver.compile(Kernel("wide", source, ("*", "i32"), 1)), driver.allocate(64)
+for k in (4, 2):
+    driver.launch(kernel, (1, 1, 1), [x, k])
+    driver.synchronize()
+    print(k, flush=True)
+"""
+
+
+def test_a_misaligned_access_ends_the_process() -> None:
+    path = os.pathsep.join(sys.path)
+    done = subprocess.run([sys.executable, "-c", MISALIGNED], env=os.environ | {"PYTHONPATH": path},
+                          capture_output=True, text=True, timeout=60, check=False)  # fmt: skip
+    assert done.stdout == "4\n", done.stderr
+    assert done.returncode < 0
 
 
 def test_sources_are_loaded_once(driver: CudaDriver, cuda: SimulatedCuda) -> None:

@@ -36,11 +36,12 @@ pytestmark = [
 def conformance(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., None]:
     """Runs a part of the suite, and prints its score past pytest's capture."""
 
-    def run(*options: str) -> None:
+    def run(*options: str, order: str) -> None:
         command = [sys.executable, "-m", "polyback_conformance", "--device-factory", FACTORY]
         path = os.pathsep.join([str(SOURCE), *sys.path])
+        settings = {"PYTHONPATH": path, "POLYBACK_CUDA_SIMULATED_ORDER": order}
         done = subprocess.run(
-            [*command, *options], env={**os.environ, "PYTHONPATH": path}, cwd=tmp_path,
+            [*command, *options], env=os.environ | settings, cwd=tmp_path,
             capture_output=True, text=True, timeout=7000, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
@@ -53,16 +54,18 @@ def conformance(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[.
 
 @pytest.mark.timeout(600)
 def test_a_part_of_the_suite(conformance: Callable[..., None]) -> None:
-    """Memory, reductions and products of float32 and int64, sorting and indexing."""
+    """Memory, reductions and products of float32 and int64, sorting and indexing. Threads take
+    turns in an order that changes at every barrier, so that a missing one shows."""
     few = "test_l1 or ((test_l4 or test_l7) and (float32 or int64) and not slow)"
-    conformance("--level", "7", "-k", few)
+    conformance("--level", "7", "-k", few, order="shuffled")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_the_whole_suite(conformance: Callable[..., None]) -> None:
+@pytest.mark.parametrize("order", ["forward", "reverse", "shuffled"])
+def test_the_whole_suite(conformance: Callable[..., None], order: str) -> None:
     """Levels 0 to 7."""
-    conformance()
+    conformance(order=order)
 
 
 def test_it_says_what_it_is() -> None:

@@ -15,8 +15,12 @@ from polyback_cuda.ptx import PTX
 
 HEADER: Final = Path(__file__).with_name("cuda_on_cpu.h")
 PTX_HEADER: Final = Path(__file__).with_name("ptx_on_cpu.h")  # for the few kernels that need it
-# As strict as the options for nvcc: one rounding per operation, no fast math.
-OPTIONS: Final = ("-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-w", "-x", "c++")
+# As strict as the options for nvcc: one rounding per operation, no fast math. A misaligned access
+# ends the process, as it ends a context on a GPU.
+OPTIONS: Final = (
+    "-std=c++17", "-O2", "-ffp-contract=off", "-fPIC", "-w", "-fsanitize=alignment",
+    "-fsanitize-undefined-trap-on-error", "-x", "c++",
+)  # fmt: skip
 _ENTRY: Final = re.compile(r'extern "C" __global__ void (?:__launch_bounds__\([\d, ]+\) )?(\w+)\(')
 _WAITS: Final = re.compile(r"__syncthreads|__shfl_|__syncwarp")
 PREFIX: Final = "pb_run_"

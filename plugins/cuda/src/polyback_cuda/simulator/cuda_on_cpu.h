@@ -3,7 +3,9 @@
 // The blocks of a grid run one after another. The threads of a block run in turn: in a plain loop where the
 // kernel never waits, else as fibres, each with a stack of its own, that hand over at every barrier and
 // shuffle. So there is one host thread, and __shared__ is static memory. It shows wrong arithmetic, wrong
-// indices, missing arguments and barriers that not all threads reach; it shows no races and no speed.
+// indices, missing arguments and barriers that not all threads reach; it shows no speed. A missing barrier
+// shows where it matters who comes first: POLYBACK_CUDA_SIMULATED_ORDER in the environment, "reverse" or
+// "shuffled", lets threads and blocks take turns in another order than that of their numbers.
 #ifndef PB_CUDA_ON_CPU
 #define PB_CUDA_ON_CPU
 #include <cmath>
@@ -101,6 +103,26 @@ static void pb_prepare(unsigned t)
     f.state = PB_READY;
 }
 
+// --- whose turn it is ------------------------------------------------------------------------------
+
+static char pb_order;          // f: as they are numbered, r: the other way, s: shuffled, always anew
+static unsigned pb_shuffles;   // how often turns were given
+
+static void pb_choose_order()
+{
+    const char *order = getenv("POLYBACK_CUDA_SIMULATED_ORDER");
+    pb_order = order && *order ? *order : 'f';
+    pb_shuffles = 0;
+}
+
+// Who is number ``turn`` of ``count``. 7919 is a prime: its multiples come to everybody.
+static unsigned pb_turn(unsigned turn, unsigned count, unsigned shuffle)
+{
+    if (pb_order == 'r') return count - 1 - turn;
+    if (pb_order != 's' || count % 7919 == 0) return turn;
+    return (unsigned)(((unsigned long long)turn * 7919 + shuffle * 40503ull) % count);
+}
+
 static void pb_wait(pb_state state)
 {
     unsigned t = pb_now;
@@ -132,8 +154,9 @@ static void pb_block_with_fibres(unsigned size)
     for (unsigned t = 0; t < size; t++) pb_prepare(t);
     for (;;) {
         bool moved = false, done = true;
-        for (unsigned t = 0; t < size; t++)
-            if (pb_fibres[t].state == PB_READY) {
+        unsigned shuffle = pb_shuffles++;
+        for (unsigned k = 0, t; k < size; k++)
+            if (pb_fibres[t = pb_turn(k, size, shuffle)].state == PB_READY) {
                 pb_now = t;
                 threadIdx = {t, 0, 0};
                 pb_to_fibre();
@@ -247,17 +270,18 @@ static const char *pb_launch(void (*kernel)(P...), const unsigned *grid, unsigne
     pb_fault = nullptr;
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {threads, 1, 1};
-    for (unsigned z = 0; z < grid[2]; z++)
-        for (unsigned y = 0; y < grid[1]; y++)
-            for (unsigned x = 0; x < grid[0] && !pb_fault; x++) {
-                blockIdx = {x, y, z};
-                if (waits) pb_block_with_fibres(threads);
-                else
-                    for (unsigned t = 0; t < threads; t++) {
-                        threadIdx = {t, 0, 0};
-                        std::apply(kernel, arguments);
-                    }
+    pb_choose_order();
+    unsigned blocks = grid[0] * grid[1] * grid[2];
+    for (unsigned k = 0; k < blocks && !pb_fault; k++) {
+        unsigned block = pb_turn(k, blocks, 1), shuffle = pb_shuffles;
+        blockIdx = {block % grid[0], block / grid[0] % grid[1], block / grid[0] / grid[1]};
+        if (waits) pb_block_with_fibres(threads);
+        else
+            for (unsigned t = 0; t < threads; t++) {
+                threadIdx = {pb_turn(t, threads, shuffle), 0, 0};
+                std::apply(kernel, arguments);
             }
+    }
     return pb_fault;
 }
 #endif

@@ -33,9 +33,16 @@ template <int COUNT> static void pb_wait_for()
         } else later.push_back(c);
     mine.waiting.swap(later);
 }
-static inline float4 pb_quad(const void *p) { float4 x; memcpy(&x, p, sizeof x); return x; }
-static inline unsigned pb_word(const void *p) { unsigned x; memcpy(&x, p, sizeof x); return x; }
-static inline double pb_double(const void *p) { double x; memcpy(&x, p, sizeof x); return x; }
+template <class T> static T pb_load(const void *p)
+{
+    T x;
+    if ((size_t)p % sizeof x) pb_fault = "a misaligned load";
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+static inline float4 pb_quad(const void *p) { return pb_load<float4>(p); }
+static inline unsigned pb_word(const void *p) { return pb_load<unsigned>(p); }
+static inline double pb_double(const void *p) { return pb_load<double>(p); }
 
 // --- a warp together ------------------------------------------------------------------------------
 
