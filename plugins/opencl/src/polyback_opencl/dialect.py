@@ -6,6 +6,7 @@ from typing import Final
 
 from polyback.simt.dialect import C_MATH, Dialect, Wide
 from polyback_opencl import repairs
+from polyback_opencl.faster import faster
 
 # Contraction is off: a * b + c rounds twice, as the host's arithmetic does, so that random numbers
 # have the same bits everywhere.
@@ -34,7 +35,7 @@ def dialect(*, double: bool, is_cpu: bool, is_pocl: bool = True, sub_group: int 
         stream="__builtin_nontemporal_store({x}, ({memory}{type}{n} *)({p}))",
         convert="convert_{type}{n}({x})", reinterpret="as_{type}{n}({x})",
         lanes={"f32": 16, "f64": 8} if double else {"f32": 16},
-        helpers=repairs.VECTOR if is_pocl else {},
+        helpers=repairs.VECTOR | faster(16, double=double) if is_pocl else {},
     )  # fmt: skip
     return Dialect(
         header=(DOUBLE if double else "") + HEADER,
@@ -55,7 +56,7 @@ def dialect(*, double: bool, is_cpu: bool, is_pocl: bool = True, sub_group: int 
         suffixes={"f32": "f", "i64": "L", "u32": "u", "u64": "UL"},
         reinterpret={"f32": "as_float", "u32": "as_uint", "f64": "as_double", "u64": "as_ulong"},
         builtins={"f32": C_MATH, "f64": C_MATH},
-        helpers=repairs.SCALAR if is_pocl else {},
+        helpers=repairs.SCALAR | faster(1, double=double) if is_pocl else {},
         multiply_add="({a} * {b} + {c})" if is_cpu else "fma({a}, {b}, {c})",
         contract="#pragma OPENCL FP_CONTRACT ON" if is_cpu else "",
         shuffle=f"sub_group_shuffle({{x}}, {place})" if sub_group > 1 else None,
